@@ -1,0 +1,50 @@
+"""The command line: each command parses, calls the library and writes.
+
+Command modules import the library inside their functions, so that help is instant and only the
+commands that train load TensorFlow.
+"""
+
+from typing import Annotated
+
+import typer
+
+from . import bin as bin_module
+from .edge import at_the_edge
+from .versions import show_versions
+
+app = typer.Typer(
+    name="tfbind",
+    help="""Transcription-factor binding tracks for whole genomes.
+
+    Each command is a filter: intervals or scores in, intervals or scores out.
+
+    For example:
+
+        export TFBIND_FASTA=hg19.fa TFBIND_SIGNAL=K562.dnase.bw
+        tfbind bin | tfbind score ctcf.onnx > preds.bedGraph
+    """,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("bin")(at_the_edge(bin_module.bin_))
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=show_versions,
+            is_eager=True,
+            help="Show the versions of tfbind, its libraries and ONNX Runtime's providers.",
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,58 @@
+"""Options that mean the same in every command, each written once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+ChrPrefix = Annotated[
+    Literal["add", "strip"] | None,
+    typer.Option(
+        "--chr-prefix",
+        metavar="add|strip",
+        help="Add or strip a leading chr where a file lacks a contig's name.",
+    ),
+]
+Alias = Annotated[
+    str | None,
+    typer.Option(
+        "--alias", metavar="FILE", help="Two columns: a contig's name and its name elsewhere."
+    ),
+]
+BedInput = Annotated[
+    str, typer.Argument(metavar="BED", help="Intervals, plain, gzip or BGZF; - is standard input.")
+]
+Fasta = Annotated[
+    str | None,
+    typer.Option(
+        "--fasta",
+        metavar="FILE",
+        envvar="TFBIND_FASTA",
+        help="The genome, FASTA, plain or BGZF.",
+    ),
+]
+Signals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signal",
+        metavar="NAME=FILE",
+        help="A bigWig and its name; repeat for several. Default: TFBIND_SIGNAL, NAME=FILE pairs "
+        "separated by commas.",
+    ),
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Write here; - is standard output.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing output file.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random choices.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        "-t",
+        metavar="N",
+        min=1,
+        envvar="TFBIND_THREADS",
+        help="Threads; default: the processors this process may use.",
+    ),
+]

@@ -1,0 +1,44 @@
+"""Progress and summaries on standard error, and nowhere else."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Tell how much more is done."""
+
+    def __call__(self, amount: float) -> None:
+        """Add to what is done, in the unit of the progress bar."""
+
+
+@contextmanager
+def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Iterator[Advance]:
+    """Show what is done, the rate and the time left, if standard error is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            whole = "" if task.total is None else f" of {task.total:,.0f}"
+            rate = "" if task.speed is None else f", {task.speed:,.0f} {unit}/s"
+            return Text(f"{task.completed:,.0f}{whole} {unit}{rate}")
+
+    columns = [TextColumn("{task.description}"), BarColumn(), Rate(), TimeElapsedColumn()]
+    if total is not None:
+        columns.append(TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def say(text: str, *, quiet: bool) -> None:
+    """Write a summary or a note on standard error."""
+    if not quiet:
+        print(f"tfbind: {text}", file=sys.stderr)

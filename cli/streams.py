@@ -1,0 +1,75 @@
+"""Where a command reads and where it writes."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import typer
+
+from tfbind.errors import InputError
+
+STDIN_NAMES = ("-", "stdin", "/dev/stdin")
+
+
+@contextmanager
+def reading(path: str, *, what: str = "FILE") -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file or standard input, and give the stream and its name for messages.
+
+    A terminal on standard input is a usage error: the command would wait for ever.
+    """
+    if path in STDIN_NAMES:
+        if sys.stdin.isatty():
+            raise typer.BadParameter(f"nothing on standard input: give {what} or pipe into it")
+        yield sys.stdin.buffer, "standard input"
+        return
+    try:
+        stream = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+    with stream:
+        yield stream, path
+
+
+@contextmanager
+def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that appears under its name only when it is complete."""
+    if output == "-":
+        # Under PYTHONUNBUFFERED sys.stdout.buffer is raw, and a raw write may write only a part.
+        with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+            yield stdout
+        return
+    with replacing(output, force=force) as part, open(part, "wb") as stream:
+        yield stream
+
+
+@contextmanager
+def replacing(output: str, *, force: bool) -> Iterator[Path]:
+    """Give a path beside the output, to be written; rename it at the end, or remove it on failure."""
+    refuse_existing(output, force=force)
+    target = Path(output)
+    try:
+        descriptor, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
+        )
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", path=output) from error
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        mask = os.umask(0)
+        os.umask(mask)
+        part.chmod(0o666 & ~mask)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def refuse_existing(output: str, *, force: bool) -> None:
+    """Refuse to write over a file, before any work is done for it."""
+    if output != "-" and os.path.exists(output) and not force:
+        raise InputError("exists already; give --force to replace it", path=output)

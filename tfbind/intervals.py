@@ -1,0 +1,434 @@
+"""BED-like text to columns and back.
+
+Coordinates are zero-based and half-open, in base pairs, here and everywhere in tfbind.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from tfbind.errors import InputError
+
+BLOCK = 1 << 20
+"""Bytes of text that are parsed at once: large enough for Arrow, small enough for any cache."""
+
+LONGEST_LINE = 1 << 26
+GZIP_MAGIC = b"\x1f\x8b"
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+SKIPPED = (b"#", b"track", b"browser")
+COLUMN_NAMES = ("contig", "start", "end")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """A batch of intervals, in the order of the text they came from.
+
+    Attributes
+    ----------
+    contigs : tuple of str
+        The names that `codes` indexes.
+    codes : ndarray, shape (n,), int32
+    starts, ends : ndarray, shape (n,), int64, base pairs
+    extra : tuple of pyarrow.Array, each of length n, binary
+        The columns beyond the third.
+    text : pyarrow.Array, length n, binary
+        Each line as it was read, ending in a tab instead of a newline, so that a column can follow.
+    numbers : ndarray, shape (n,), int64
+        Line numbers in the file, counted from one.
+    """
+
+    contigs: tuple[str, ...]
+    codes: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    extra: tuple[pa.Array, ...]
+    text: pa.Array
+    numbers: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def select(self, keep: npt.NDArray[np.bool_]) -> "Intervals":
+        """Keep some of the intervals.
+
+        Parameters
+        ----------
+        keep : ndarray, shape (n,), bool
+        """
+        mask = pa.array(keep)
+        return Intervals(
+            self.contigs,
+            self.codes[keep],
+            self.starts[keep],
+            self.ends[keep],
+            tuple(column.filter(mask) for column in self.extra),
+            self.text.filter(mask),
+            self.numbers[keep],
+        )
+
+    def runs(self) -> Iterator[tuple[str, slice]]:
+        """Yield each stretch of consecutive intervals on one contig, with the contig's name."""
+        if not len(self):
+            return
+        breaks = np.flatnonzero(np.diff(self.codes)) + 1
+        for first, last in zip([0, *breaks], [*breaks, len(self)], strict=True):
+            yield self.contigs[self.codes[first]], slice(int(first), int(last))
+
+    def lines(self) -> bytes:
+        """Give the text back, byte for byte but for the line ends, which are newlines."""
+        return with_columns(self.text.cast(pa.binary()), trim=True)
+
+
+def with_columns(text: pa.Array, *columns: pa.Array, trim: bool = False) -> bytes:
+    """Append columns to lines of text.
+
+    Parameters
+    ----------
+    text : pyarrow.Array, length n, binary
+        Lines that end in a tab, as in `Intervals.text`.
+    columns : pyarrow.Array, each of length n, string
+    trim : bool
+        Append nothing: turn the tab at the end into a newline.
+
+    Returns
+    -------
+    bytes
+        Whole lines.
+    """
+    if trim:
+        offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
+        data = np.frombuffer(text.buffers()[2] or b"", np.uint8)
+        whole = data[offsets[0] : offsets[-1]].copy()
+        whole[offsets[1:] - offsets[0] - 1] = ord("\n")
+        return whole.tobytes()
+    joined = pc.binary_join_element_wise(
+        *(column.cast(pa.binary()) for column in columns), pa.scalar(b""), b"\t"
+    )
+    lines = pc.binary_join_element_wise(text, joined, pa.scalar(b"", pa.binary()))
+    return with_columns(lines, trim=True)
+
+
+def contents(array: pa.Array) -> bytes:
+    """Join the values of a string or binary array into one run of bytes."""
+    offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
+    return bytes(memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]])
+
+
+class _Tail(RawIOBase):
+    """A stream that remembers the last bytes that went through it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.last = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        chunk = self.stream.read(len(view))
+        view[: len(chunk)] = chunk
+        self.last = (self.last + chunk)[-len(BGZF_END) :]
+        return len(chunk)
+
+
+def text_blocks(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
+    """Yield whole lines in blocks of about a megabyte, decompressed if they are gzip or BGZF.
+
+    Parameters
+    ----------
+    stream : binary file
+        Read once, from where it stands; it need not seek.
+    path : str or Path
+        The name for messages.
+
+    Raises
+    ------
+    InputError
+        Where compressed data are damaged or end early, or a line does not end.
+    """
+    buffered = cast(BufferedReader, stream if hasattr(stream, "peek") else BufferedReader(stream))  # type: ignore[type-var]
+    head = buffered.peek(18)[:18]
+    if not head.startswith(GZIP_MAGIC):
+        yield from _whole_lines(buffered, path)
+        return
+    tail = _Tail(cast(BinaryIO, buffered))
+    try:
+        yield from _whole_lines(cast(BinaryIO, gzip.GzipFile(fileobj=BufferedReader(tail))), path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"the gzip data are damaged or cut short ({error}); copy or make the file again",
+            path=path,
+        ) from error
+    if head[3] & 4 and head[12:14] == b"BC" and tail.last != BGZF_END:
+        raise InputError(
+            "the BGZF data are cut short: no end-of-file block; copy or make the file again",
+            path=path,
+        )
+
+
+def _whole_lines(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
+    rest: list[bytes] = []
+    held = 0
+    while chunk := stream.read(BLOCK):
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            yield b"".join([*rest, chunk[:cut]])
+            rest, held = [], 0
+        rest.append(chunk[cut:])
+        held += len(chunk) - cut
+        if held > LONGEST_LINE:
+            raise InputError("found no line end in 64 MB, expected lines of text", path=path)
+    if held:
+        yield b"".join([*rest, b"\n"])
+
+
+class IntervalReader:
+    """Read intervals from a stream of BED-like text, in batches.
+
+    Blank lines and those that begin with `#`, `track` or `browser` are skipped; every other line
+    has at least three columns, parted by tabs, and as many as the first.
+
+    Parameters
+    ----------
+    stream : binary file
+        BED text, plain, gzip or BGZF.
+    path : str or Path
+        The name for messages.
+
+    Attributes
+    ----------
+    header : list of str
+        The lines that begin with `#` and stood before the first interval, complete once the first
+        batch was read.
+    count : int
+        Intervals read so far.
+    """
+
+    def __init__(self, stream: BinaryIO, path: str | Path) -> None:
+        self.path = path
+        self.header: list[str] = []
+        self.count = 0
+        self._stream = stream
+        self._columns = 0
+        self._line = 1
+
+    def __iter__(self) -> Iterator[Intervals]:
+        """Yield batches.
+
+        Raises
+        ------
+        InputError
+            At the first line that is no interval: it names the file, the line and what was found.
+        """
+        for block in text_blocks(self._stream, self.path):
+            text, numbers = self._without_comments(block)
+            if text:
+                batch = self._parse(text, numbers)
+                self.count += len(batch)
+                yield batch
+
+    def _without_comments(self, block: bytes) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Drop what is no interval; give the rest and its line numbers."""
+        first = self._line
+        if not _may_hold_comments(block):
+            self._line += block.count(b"\n")
+            return block, np.arange(first, self._line)
+        lines = block.replace(b"\r\n", b"\n").split(b"\n")[:-1]
+        self._line += len(lines)
+        if not self.count:
+            self.header += [
+                line.decode("utf-8", "replace") for line in lines if line.startswith(b"#")
+            ]
+        kept = [
+            (line, number)
+            for number, line in enumerate(lines, first)
+            if line.strip() and not line.startswith(SKIPPED)
+        ]
+        return (
+            b"".join(line + b"\n" for line, _ in kept),
+            np.fromiter((number for _, number in kept), np.int64, len(kept)),
+        )
+
+    def _parse(self, text: bytes, numbers: npt.NDArray[np.int64]) -> Intervals:
+        self._columns = self._columns or text[: text.index(b"\n")].count(b"\t") + 1
+        if self._columns < len(COLUMN_NAMES):
+            self._explain(text, numbers, "")
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.py_buffer(text),
+                pyarrow.csv.ReadOptions(
+                    use_threads=False,
+                    column_names=_names(self._columns),
+                    block_size=len(text) + 1,
+                ),
+                pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
+                _conversion(self._columns),
+            ).combine_chunks()
+        except pa.ArrowInvalid as error:
+            self._explain(text, numbers, str(error))
+        contig, starts, ends, *extra = (
+            column.chunk(0) if column.num_chunks else column.combine_chunks()
+            for column in table.columns
+        )
+        starts, ends = starts.to_numpy(), ends.to_numpy()
+        if len(starts) != len(numbers) or (starts < 0).any() or (ends <= starts).any():
+            self._explain(text, numbers, "")
+        return Intervals(
+            tuple(contig.dictionary.to_pylist()),
+            contig.indices.to_numpy(),
+            starts,
+            ends,
+            tuple(extra),
+            _tabbed_lines(text),
+            numbers,
+        )
+
+    def _explain(self, text: bytes, numbers: Sequence[int] | npt.NDArray[np.int64], why: str) -> None:
+        """Find the first line that is no interval and say what is wrong with it."""
+        for line, number in zip(text.split(b"\n"), numbers, strict=False):
+            if problem := _problem(line, self._columns):
+                raise InputError(problem, path=self.path, line=int(number))
+        raise InputError(f"is not BED text: {why}", path=self.path)
+
+
+def read_intervals(stream: BinaryIO, path: str | Path) -> Intervals:
+    """Read all intervals of a stream into one batch, such as a file of peaks.
+
+    Parameters and errors are those of `IntervalReader`.
+    """
+    return concatenate(list(IntervalReader(stream, path)))
+
+
+def concatenate(batches: Sequence[Intervals]) -> Intervals:
+    """Join batches that have the same columns into one."""
+    contigs: dict[str, int] = {}
+    codes = []
+    for batch in batches:
+        new = [contigs.setdefault(contig, len(contigs)) for contig in batch.contigs]
+        codes.append(np.array(new, np.int32)[batch.codes])
+    if not batches:
+        none = np.zeros(0, np.int64)
+        return Intervals((), none.astype(np.int32), none, none, (), pa.array([], pa.binary()), none)
+    return Intervals(
+        tuple(contigs),
+        np.concatenate(codes),
+        np.concatenate([batch.starts for batch in batches]),
+        np.concatenate([batch.ends for batch in batches]),
+        tuple(
+            pa.concat_arrays(columns)
+            for columns in zip(*(batch.extra for batch in batches), strict=True)
+        ),
+        pa.concat_arrays([batch.text for batch in batches]),
+        np.concatenate([batch.numbers for batch in batches]),
+    )
+
+
+def bed_lines(contig: str, *columns: npt.NDArray[np.generic] | pa.Array) -> bytes:
+    """Format intervals on one contig as BED-like text.
+
+    Parameters
+    ----------
+    contig : str
+    columns : ndarray or pyarrow.Array, each of length n
+        Starts, ends and what follows. A float32 becomes the shortest text that reads back to it.
+
+    Returns
+    -------
+    bytes
+        n lines of text.
+    """
+    arrays = [pa.array(column) for column in columns]
+    names = pa.DictionaryArray.from_arrays(np.zeros(len(arrays[0]), np.int32), pa.array([contig]))
+    table = pa.table([names.cast(pa.string()), *arrays], _names(len(arrays) + 1))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(
+        table,
+        sink,
+        pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none"),
+    )
+    return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def merged(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Merge intervals of one contig that overlap or touch.
+
+    Parameters
+    ----------
+    starts, ends : ndarray, shape (n,), int64, base pairs
+        In any order; an interval that is empty or reversed covers nothing and is dropped.
+
+    Returns
+    -------
+    starts, ends : ndarray, shape (m,), int64, base pairs
+        Sorted, with a gap between each two.
+    """
+    real = ends > starts
+    order = np.argsort(starts[real], kind="stable")
+    starts, reach = starts[real][order], np.maximum.accumulate(ends[real][order])
+    if not len(starts):
+        return starts, reach
+    first = np.concatenate([[True], starts[1:] > reach[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    return starts[first], reach[last]
+
+
+def _names(columns: int) -> list[str]:
+    return [*COLUMN_NAMES, *(f"column {i + 1}" for i in range(3, columns))][:columns]
+
+
+def _conversion(columns: int) -> pyarrow.csv.ConvertOptions:
+    types = {
+        "contig": pa.dictionary(pa.int32(), pa.string()),
+        "start": pa.int64(),
+        "end": pa.int64(),
+    } | {name: pa.binary() for name in _names(columns)[3:]}
+    return pyarrow.csv.ConvertOptions(
+        column_types=types, null_values=[], strings_can_be_null=False
+    )
+
+
+def _may_hold_comments(block: bytes) -> bool:
+    return (
+        block.startswith(b"\n")
+        or b"\n\n" in block
+        or any(mark in block for mark in (b"#", b"\r", b"track", b"browser"))
+    )
+
+
+def _tabbed_lines(text: bytes) -> pa.Array:
+    data = np.frombuffer(text, np.uint8).copy()
+    ends = np.flatnonzero(data == ord("\n"))
+    data[ends] = ord("\t")
+    offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
+def _problem(line: bytes, columns: int) -> str | None:
+    """Say what keeps a line from being an interval."""
+    fields = line.decode("utf-8", "replace").split("\t")
+    shown = "\t".join(fields)[:60].replace("\t", " ")
+    if len(fields) < len(COLUMN_NAMES):
+        return f"found {len(fields)} column(s) in {shown!r}, expected at least 3, parted by tabs"
+    for name, field in zip(COLUMN_NAMES[1:], fields[1:], strict=False):
+        if not (field.isascii() and field.isdigit()):
+            return f"found {name} {field!r}, expected a number of base pairs, 0 or more"
+    if int(fields[2]) <= int(fields[1]):
+        return f"found end {fields[2]} at or before start {fields[1]}, expected start < end"
+    if len(fields) != columns:
+        return f"found {len(fields)} columns, expected {columns} as in the first line"
+    return None

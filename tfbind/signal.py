@@ -1,0 +1,81 @@
+"""Signal tracks as arrays."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyBigWig
+
+from tfbind.errors import InputError
+from tfbind.genome import BIGWIG_MAGICS, first_bytes
+
+
+class Signal:
+    """The values of a bigWig; a base that it does not cover has the value 0.
+
+    Any number of threads may read at once.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Contigs and their sizes in base pairs.
+
+    Raises
+    ------
+    InputError
+        If the file is no bigWig.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        if first_bytes(path, 4) not in BIGWIG_MAGICS:
+            raise InputError(
+                "is no bigWig; convert it, for example with bedGraphToBigWig", path=path
+            )
+        self._local = threading.local()
+        self.sizes: dict[str, int] = dict(self._handle().chroms())
+
+    def _handle(self) -> pyBigWig.bigWigFile:
+        if not hasattr(self._local, "handle"):
+            try:
+                self._local.handle = pyBigWig.open(self.path)
+            except RuntimeError as error:
+                raise InputError("is a damaged bigWig; make it again", path=self.path) from error
+        return self._local.handle
+
+    def values(self, contig: str, start: int, end: int) -> npt.NDArray[np.float32]:
+        """Read the value of each base.
+
+        Parameters
+        ----------
+        contig : str
+            A key of `sizes`.
+        start, end : int
+            May lie outside of the contig.
+
+        Returns
+        -------
+        ndarray, shape (end - start,), float32, in the unit of the track
+            0 where the track covers nothing and where the contig has ended.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged there.
+        """
+        values = np.zeros(end - start, np.float32)
+        first, last = max(start, 0), min(end, self.sizes[contig])
+        if first < last:
+            try:
+                read = self._handle().values(contig, first, last, numpy=True)
+            except RuntimeError as error:
+                raise InputError(
+                    f"cannot be read at {contig}:{first + 1}-{last}; make it again", path=self.path
+                ) from error
+            values[first - start : last - start] = np.nan_to_num(read, copy=False, nan=0.0)
+        return values
