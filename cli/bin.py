@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Fasta, Force, Output
+from .options import Force, Output
 from .streams import writing
 
 
@@ -21,9 +21,10 @@ def bin_(
 
         tfbind bin hg19.fa | head
     """
+    import numpy as np
+
     from tfbind.genome import contig_sizes
     from tfbind.intervals import bed_lines
-    import numpy as np
 
     with writing(output, force=force) as stream:
         for contig, size in contig_sizes(genome).items():

@@ -43,10 +43,15 @@ def at_the_edge(command: Callable[..., None]) -> Callable[..., None]:
             _fail(f"unexpected {name}: {error}; --debug shows where it arose", debug=debug)
 
     signature = inspect.signature(command, eval_str=True)
-    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    debug = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
+    )
     run.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[
-            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()),
+            *(
+                p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for p in signature.parameters.values()
+            ),
             debug,
         ]
     )
@@ -56,7 +61,7 @@ def at_the_edge(command: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str, *, debug: bool) -> None:
     if debug:
-        raise  # noqa: PLE0704
+        raise
     one_line = " ".join(message.split())
     print(f"tfbind: {one_line}", file=sys.stderr)
     raise SystemExit(DATA_ERROR) from None

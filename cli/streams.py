@@ -48,7 +48,7 @@ def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing(output: str, *, force: bool) -> Iterator[Path]:
-    """Give a path beside the output, to be written; rename it at the end, or remove it on failure."""
+    """Give a path beside the output, to be written; rename it when it is whole."""
     refuse_existing(output, force=force)
     target = Path(output)
     try:

@@ -224,7 +224,9 @@ class Genome:
         self.path = str(path)
         head = first_bytes(path, 1)
         if head not in (b">", b"\x1f"):
-            raise InputError(f"begins with {head!r}, expected FASTA, which begins with >", path=path)
+            raise InputError(
+                f"begins with {head!r}, expected FASTA, which begins with >", path=path
+            )
         _make_index(self.path)
         self._local = threading.local()
         handle = self._handle()
@@ -271,7 +273,7 @@ class Genome:
 
 
 def _make_index(path: str) -> None:
-    """Make a missing FASTA index, whole before it is seen, as filters of one pipe may both want it."""
+    """Make a missing FASTA index, whole before it is seen: two filters of a pipe may want it."""
     index = path + ".fai"
     compressed = first_bytes(path, 1) == b"\x1f"
     if os.path.exists(index) and (not compressed or os.path.exists(path + ".gzi")):
@@ -288,4 +290,6 @@ def _make_index(path: str) -> None:
             Path(left).unlink(missing_ok=True)
         advice = f"bgzip it (not gzip), then run: samtools faidx {path}"
         why = " ".join(str(error).replace("\\n", " ").split())
-        raise InputError(f"has no index and none can be made ({why}); {advice}", path=path) from error
+        raise InputError(
+            f"has no index and none can be made ({why}); {advice}", path=path
+        ) from error

@@ -294,7 +294,9 @@ class IntervalReader:
             numbers,
         )
 
-    def _explain(self, text: bytes, numbers: Sequence[int] | npt.NDArray[np.int64], why: str) -> None:
+    def _explain(
+        self, text: bytes, numbers: Sequence[int] | npt.NDArray[np.int64], why: str
+    ) -> None:
         """Find the first line that is no interval and say what is wrong with it."""
         for line, number in zip(text.split(b"\n"), numbers, strict=False):
             if problem := _problem(line, self._columns):
@@ -395,9 +397,7 @@ def _conversion(columns: int) -> pyarrow.csv.ConvertOptions:
         "start": pa.int64(),
         "end": pa.int64(),
     } | {name: pa.binary() for name in _names(columns)[3:]}
-    return pyarrow.csv.ConvertOptions(
-        column_types=types, null_values=[], strings_can_be_null=False
-    )
+    return pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False)
 
 
 def _may_hold_comments(block: bytes) -> bool:
