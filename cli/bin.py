@@ -1,32 +1,164 @@
 """`tfbind bin`."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Force, Output
-from .streams import writing
+from .options import Alias, ChrPrefix, Force, Output, Quiet
+from .places import Prefix, alias_in, comma_list, read_interval_set, refuse_stdin_twice, regions_in
+from .progress import Advance, progress, say
+from .streams import refuse_existing, writing
+
+if TYPE_CHECKING:
+    from tfbind.bins import Bins, Block
+    from tfbind.regions import IntervalSet, Region
 
 
 def bin_(
     genome: Annotated[
-        str | None, typer.Argument(metavar="GENOME", envvar="TFBIND_FASTA", help="Genome.")
+        str | None,
+        typer.Argument(
+            metavar="GENOME",
+            envvar="TFBIND_FASTA",
+            help="FASTA, .fai, chrom.sizes, any text with names and sizes, or bigWig.",
+        ),
     ] = None,
+    size: Annotated[int, typer.Option(metavar="BP", min=1, help="A bin.")] = 200,
+    stride: Annotated[
+        int, typer.Option(metavar="BP", min=1, help="From one bin's start to the next.")
+    ] = 50,
+    chroms: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Only these chromosomes; may be repeated."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHR:FROM-TO",
+            help="Only bins that lie inside, 1-based, inclusive; may be repeated.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BED", envvar="TFBIND_BLACKLIST", help="Drop the bins that overlap these."
+        ),
+    ] = None,
+    skip_n: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION",
+            min=0,
+            max=1,
+            help="Drop the bins of which more than this share is not A, C, G or T (needs FASTA).",
+        ),
+    ] = None,
+    margin: Annotated[
+        int,
+        typer.Option(metavar="BP", min=0, help="Stay this far inside both ends of a chromosome."),
+    ] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only part I of N; the parts concatenate to the whole."),
+    ] = None,
+    alias: Alias = None,
+    chr_prefix: ChrPrefix = None,
     output: Output = "-",
     force: Force = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write the bins of a genome as BED.
+    """Lay bins over a genome.
+
+    Reads the names and sizes of the chromosomes; sequence only for --skip-n.
+
+    Writes BED: chromosome, start, end. Bins start at multiples of the stride and end inside the
+    chromosome, in the genome's order; a chromosome shorter than a bin has none. The parts of
+    --shard are cut before --exclude and --skip-n drop any bin.
 
     For example:
 
-        tfbind bin hg19.fa | head
+    \b
+        tfbind bin hg19.fa --chroms chr1,chr8,chr21 --exclude blacklist.bed > bins.bed
+        tfbind bin hg19.fa --region chrX:60,000,001-70,000,000 --skip-n 0.5 | head
     """
-    import numpy as np
-
-    from tfbind.genome import contig_sizes
+    from tfbind.bins import grid
     from tfbind.intervals import bed_lines
 
-    with writing(output, force=force) as stream:
-        for contig, size in contig_sizes(genome).items():
-            starts = np.arange(0, size - 200 + 1, 50)
-            stream.write(bed_lines(contig, starts, starts + 200))
+    if genome is None:
+        raise typer.BadParameter("no genome: give GENOME or set TFBIND_FASTA")
+    refuse_existing(output, force=force)
+    refuse_stdin_twice(genome, exclude)
+    part = _shard(shard)
+    sizes, regions = _places(genome, chroms, region, alias, chr_prefix)
+    excluded = None if exclude is None else read_interval_set(exclude, alias_in(alias), chr_prefix)
+    if excluded is not None:
+        excluded.axis.origins(list(sizes))
+        excluded.axis.require_shared("the genome")
+    bins = grid(sizes, size, stride, margin=margin, regions=regions).shard(*part)
+    written = 0
+    with (
+        writing(output, force=force) as out,
+        progress("bins", "bins", total=len(bins), quiet=quiet) as advance,
+    ):
+        for contig, starts in _filtered(bins, advance, excluded, genome, skip_n):
+            out.write(bed_lines(contig, starts, starts + size))
+            written += len(starts)
+    if excluded is not None or skip_n is not None:
+        say(f"kept {written:,} of {len(bins):,} bins", quiet=quiet)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    number, _, count = (text or "1/1").partition("/")
+    if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+        raise typer.BadParameter(f"found --shard {text!r}, expected I/N, such as 1/4")
+    if not 1 <= int(number) <= int(count):
+        raise typer.BadParameter(f"found --shard {text!r}, expected 1 <= I <= N")
+    return int(number), int(count)
+
+
+def _places(
+    genome: str,
+    chroms: list[str] | None,
+    region: list[str] | None,
+    alias: str | None,
+    prefix: Prefix,
+) -> "tuple[dict[str, int], list[Region] | None]":
+    """Give the sizes of the genome's contigs, and the regions that are asked for."""
+    from tfbind.genome import ContigNames, contig_sizes
+    from tfbind.regions import Region
+
+    sizes = contig_sizes(genome)
+    names = ContigNames(tuple(sizes), genome, alias_in(alias), prefix)
+    asked = comma_list(chroms)
+    only = {names.resolve(name, asked) for name in asked} or set(sizes)
+    if not region:
+        return sizes, ([Region(name) for name in only] if asked else None)
+    regions = regions_in("--region", region, sizes)
+    contigs = [one.contig for one in regions]
+    named = [replace(one, contig=names.resolve(one.contig, contigs)) for one in regions]
+    return sizes, [one for one in named if one.contig in only]
+
+
+def _filtered(
+    bins: "Bins",
+    advance: Advance,
+    excluded: "IntervalSet | None",
+    genome: str,
+    skip_n: float | None,
+) -> "Iterator[Block]":
+    """Give the bins that no filter drops."""
+    from tfbind.bins import drop_overlapping, drop_unknown
+    from tfbind.genome import Genome
+
+    blocks = _counted(bins.blocks(), advance)
+    if excluded is not None:
+        blocks = drop_overlapping(blocks, bins.size, excluded)
+    return blocks if skip_n is None else drop_unknown(blocks, bins.size, Genome(genome), skip_n)
+
+
+def _counted(blocks: "Iterator[Block]", advance: Advance) -> "Iterator[Block]":
+    for block in blocks:
+        yield block
+        advance(len(block[1]))

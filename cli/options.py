@@ -56,3 +56,11 @@ Threads = Annotated[
         help="Threads; default: the processors this process may use.",
     ),
 ]
+Missing = Annotated[
+    Literal["error", "skip", "zero"],
+    typer.Option(
+        "--missing",
+        metavar="error|skip|zero",
+        help="Bins on a contig that a signal lacks: refuse, drop, or take the signal as 0.",
+    ),
+]

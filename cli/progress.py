@@ -1,9 +1,9 @@
 """Progress and summaries on standard error, and nowhere else."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 class Advance(Protocol):
@@ -11,6 +11,23 @@ class Advance(Protocol):
 
     def __call__(self, amount: float) -> None:
         """Add to what is done, in the unit of the progress bar."""
+
+
+class Sized(Protocol):
+    """Something that has a length."""
+
+    def __len__(self) -> int:
+        """Give the length."""
+
+
+Batch = TypeVar("Batch", bound=Sized)
+
+
+def advancing(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
+    """Pass batches on, and tell their lengths."""
+    for batch in batches:
+        yield batch
+        advance(len(batch))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Where a command reads and where it writes."""
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -73,3 +74,21 @@ def refuse_existing(output: str, *, force: bool) -> None:
     """Refuse to write over a file, before any work is done for it."""
     if output != "-" and os.path.exists(output) and not force:
         raise InputError("exists already; give --force to replace it", path=output)
+
+
+def refuse_terminal(output: str, why: str) -> None:
+    """Refuse to write to a terminal what is not for reading."""
+    if output == "-" and sys.stdout.isatty():
+        raise typer.BadParameter(f"{why}: give -o FILE, or redirect or pipe standard output")
+
+
+@contextmanager
+def on_disk(path: str) -> Iterator[Path]:
+    """Give the path of a file; standard input is first copied to a temporary one."""
+    if path not in STDIN_NAMES:
+        yield Path(path)
+        return
+    with reading(path) as (stream, _), tempfile.NamedTemporaryFile(prefix="tfbind.") as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.flush()
+        yield Path(copy.name)

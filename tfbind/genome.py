@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyBigWig
 import pysam
+import pysam.utils
 
 from tfbind.errors import InputError, three
 from tfbind.intervals import text_blocks
@@ -161,7 +162,7 @@ def first_bytes(path: str | Path, count: int) -> bytes:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
 
 
-def text_blocks_of(path: str | Path) -> Iterable[bytes]:
+def text_blocks_of(path: str | Path) -> Iterator[bytes]:
     """Yield the text of a file in blocks of whole lines, decompressed.
 
     Raises
@@ -285,7 +286,7 @@ def _make_index(path: str) -> None:
         if compressed:
             os.replace(made_gzi, path + ".gzi")
         os.replace(made, index)
-    except (pysam.SamtoolsError, OSError) as error:
+    except (pysam.utils.SamtoolsError, OSError) as error:
         for left in (made, made_gzi):
             Path(left).unlink(missing_ok=True)
         advice = f"bgzip it (not gzip), then run: samtools faidx {path}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +157,7 @@ def text_blocks(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
     InputError
         Where compressed data are damaged or end early, or a line does not end.
     """
-    buffered = cast(BufferedReader, stream if hasattr(stream, "peek") else BufferedReader(stream))  # type: ignore[type-var]
+    buffered = cast(BufferedReader, stream if hasattr(stream, "peek") else BufferedReader(stream))
     head = buffered.peek(18)[:18]
     if not head.startswith(GZIP_MAGIC):
         yield from _whole_lines(buffered, path)
@@ -296,7 +296,7 @@ class IntervalReader:
 
     def _explain(
         self, text: bytes, numbers: Sequence[int] | npt.NDArray[np.int64], why: str
-    ) -> None:
+    ) -> NoReturn:
         """Find the first line that is no interval and say what is wrong with it."""
         for line, number in zip(text.split(b"\n"), numbers, strict=False):
             if problem := _problem(line, self._columns):

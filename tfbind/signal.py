@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class Signal:
         self._local = threading.local()
         self.sizes: dict[str, int] = dict(self._handle().chroms())
 
-    def _handle(self) -> pyBigWig.bigWigFile:
+    def _handle(self) -> Any:
         if not hasattr(self._local, "handle"):
             try:
                 self._local.handle = pyBigWig.open(self.path)

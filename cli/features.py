@@ -1,0 +1,142 @@
+"""`tfbind features`."""
+
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .inputs import open_sources, signal_files
+from .options import (
+    Alias,
+    BedInput,
+    ChrPrefix,
+    Fasta,
+    Force,
+    Missing,
+    Output,
+    Quiet,
+    Signals,
+)
+from .progress import advancing, progress, say
+from .streams import reading, refuse_terminal, writing
+
+if TYPE_CHECKING:
+    from tfbind.intervals import Intervals
+    from tfbind.tiles import BinCheck
+
+
+def features(
+    bed: BedInput = "-",
+    fasta: Fasta = None,
+    signal: Signals = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The cell type; default: the first signal's file name."),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Names of the label columns, where no header line says them."
+        ),
+    ] = None,
+    tile: Annotated[int, typer.Option(metavar="BINS", min=1, help="Most bins in a tile.")] = 64,
+    window: Annotated[
+        int, typer.Option(metavar="BP", min=1, help="What a network sees for one bin.")
+    ] = 1000,
+    size: Annotated[int, typer.Option(metavar="BP", min=1, help="A bin.")] = 200,
+    stride: Annotated[
+        int, typer.Option(metavar="BP", min=1, help="From one bin's start to the next.")
+    ] = 50,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Store signals in 32 bits instead of 16.")
+    ] = False,
+    missing: Missing = "error",
+    alias: Alias = None,
+    chr_prefix: ChrPrefix = None,
+    output: Output = "-",
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put the genome and signals under labelled bins into tiles, to learn from.
+
+    Reads BED with a column of labels (U, A or B) for each experiment behind the third, as tfbind
+    label writes it; without labels the tiles can be scored but not learnt from.
+
+    Writes an Arrow IPC stream: a row for each run of bins, with the base codes (A 0, C 1, G 2,
+    T 3, other 4) and the raw values of each signal from 400 bp before the first bin to 400 bp
+    behind the last. Every bin is in exactly one tile.
+
+    For example:
+
+    \b
+        tfbind bin hg19.fa | tfbind label --conservative ctcf.narrowPeak \\
+          | tfbind sample --accessible dnase.narrowPeak \\
+          | tfbind features --fasta hg19.fa --signal dnase=K562.bw --cell K562 > K562.tiles
+    """
+    from tfbind.contract import Geometry, Input, Tiles
+    from tfbind.intervals import IntervalReader
+    from tfbind.tilefiles import write_tiles
+    from tfbind.tiles import BinCheck, Stretches, cut_tiles
+
+    refuse_terminal(output, "tiles are binary")
+    files = signal_files(signal)
+    sources = open_sources(fasta, files, alias, chr_prefix)
+    geometry = Geometry(window, size, stride)
+    stored: Literal["float16", "float32"] = "float32" if float32 else "float16"
+    inputs = (
+        Input("sequence", "sequence", "uint8"),
+        *(Input(name, "signal", stored) for name in files),
+    )
+    with reading(bed, what="BED") as (stream, path), writing(output, force=force) as out:
+        reader = IntervalReader(stream, path)
+        batches = iter(reader)
+        first = next(batches, None)
+        experiments = _experiment_names(first, reader.header, names, path)
+        contents = Tiles(geometry, inputs, experiments, cell or _default_cell(files), tile)
+        check = BinCheck(geometry, sources, path, missing)
+        stretches = Stretches(geometry, inputs, sources)
+        with progress("tiles", "bins", total=None, quiet=quiet) as advance:
+            whole = chain([] if first is None else [first], batches)
+            checked = (check(batch) for batch in advancing(whole, advance))
+            tiles = cut_tiles(checked, stretches, geometry, tile, experiments, path)
+            counts = write_tiles(tiles, contents, out)
+    say(_summary(counts, contents.cell, check), quiet=quiet)
+    if not experiments:
+        say("the bins had no labels: these tiles cannot be learnt from", quiet=quiet)
+
+
+def _default_cell(files: dict[str, str]) -> str:
+    return next((Path(path).stem for path in files.values()), "")
+
+
+def _experiment_names(
+    first: "Intervals | None", header: list[str], names: str | None, path: str
+) -> tuple[str, ...]:
+    """Name the label columns: as told, or as the header line says; a single one is `bound`."""
+    from tfbind.errors import InputError
+    from tfbind.labels import column_names
+
+    columns = len(first.extra) if first is not None else 0
+    named = names.split(",") if names else column_names(header, columns + 3) or []
+    if not names and not named and columns == 1:
+        return ("bound",)
+    if len(named) != columns and first is not None:
+        raise InputError(
+            f"found {columns} column(s) behind the third and {len(named)} name(s) for them; give "
+            "--names A,B with a name for each, or cut the columns that are no labels",
+            path=path,
+        )
+    return tuple(named)
+
+
+def _summary(counts: dict[str, Any], cell: str, check: "BinCheck") -> str:
+    bound = ", ".join(f"{count} bound in {name}" for name, count in counts["bound"].items())
+    parts = [
+        f"{cell}: {counts['tiles']} tiles of {counts['bins']} bins",
+        f"{counts['fillers']} more fill gaps",
+        *([bound] if bound else []),
+        *([f"{check.skipped} skipped on contigs without signal"] if check.skipped else []),
+        *([f"{check.zeroed} with a signal of zero for want of a contig"] if check.zeroed else []),
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,59 @@
+"""From options to the places that they name: contigs, regions, files of intervals."""
+
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from .streams import STDIN_NAMES, reading
+
+if TYPE_CHECKING:
+    from tfbind.labels import Peaks
+    from tfbind.regions import IntervalSet, Region
+
+Prefix = Literal["add", "strip"] | None
+
+
+def comma_list(values: list[str] | None) -> list[str]:
+    """Join lists parted by commas, from an option that may be repeated."""
+    return [item.strip() for value in values or [] for item in value.split(",") if item.strip()]
+
+
+def regions_in(option: str, values: list[str] | None, known: dict[str, int]) -> "list[Region]":
+    """Read regions from an option that may be repeated."""
+    from tfbind.errors import InputError
+    from tfbind.regions import parse_regions
+
+    try:
+        return parse_regions(values or [], known)
+    except InputError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+
+
+def alias_in(path: str | None) -> dict[str, str]:
+    """Read the file of `--alias`, if there is one."""
+    from tfbind.genome import read_alias
+
+    return read_alias(path) if path else {}
+
+
+def read_interval_set(path: str, alias: dict[str, str], prefix: Prefix) -> "IntervalSet":
+    """Read a file of intervals whole."""
+    from tfbind.intervals import read_intervals
+    from tfbind.regions import IntervalSet
+
+    with reading(path) as (stream, name):
+        return IntervalSet(read_intervals(stream, name), name, alias=alias, prefix=prefix)
+
+
+def read_peak_file(path: str) -> "Peaks":
+    """Read a file of peaks whole."""
+    from tfbind.labels import read_peaks
+
+    with reading(path) as (stream, name):
+        return read_peaks(stream, name)
+
+
+def refuse_stdin_twice(*paths: str | None) -> None:
+    """Refuse two inputs on one stream: the second would be empty, silently."""
+    if sum(path in STDIN_NAMES for path in paths) > 1:
+        raise typer.BadParameter("standard input can be only one of the inputs; give files")

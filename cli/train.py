@@ -1,0 +1,199 @@
+"""`tfbind train`."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .keras_backend import load_keras
+from .options import Force, Quiet, Seed
+from .progress import progress, say
+from .streams import on_disk, refuse_existing, replacing, writing
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfbind.contract import Input
+    from tfbind.regions import Region
+    from tfbind.tilefiles import TileFile
+    from tfbind.tilesets import TileSet
+    from tfbind.training import History, Settings
+
+VALIDATION_SHARE = 0.1
+
+
+def train(
+    tiles: Annotated[
+        list[str], typer.Argument(metavar="TILES...", help="Files from tfbind features.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Write the .keras file here.")
+    ],
+    arch: Annotated[
+        str, typer.Option(metavar="NAME", help="The architecture: shallow.")
+    ] = "shallow",
+    inputs: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Inputs to learn from; default: all that the tiles hold."),
+    ] = None,
+    transform: Annotated[
+        Literal["log1p", "none"],
+        typer.Option(metavar="log1p|none", help="Of signals, before they enter the network."),
+    ] = "log1p",
+    validate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGIONS|TILES",
+            help="What to choose the best epoch by: regions held out of the training, such as "
+            "chr9,chr10:1-20000000, or files of tiles; repeatable. Default: a tenth of the bins, "
+            "in whole megabases.",
+        ),
+    ] = None,
+    ambiguous: Annotated[
+        Literal["drop", "unbound"],
+        typer.Option(metavar="drop|unbound", help="What ambiguous bins are in training."),
+    ] = "drop",
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Most passes.")] = 50,
+    patience: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Passes without a better AUPRC before the end.")
+    ] = 10,
+    batch: Annotated[int, typer.Option(metavar="BINS", min=8, help="Bins in a step.")] = 256,
+    learning_rate: Annotated[
+        float, typer.Option(metavar="RATE", min=0, help="Of the Adam optimiser.")
+    ] = 1e-3,
+    one_strand: Annotated[
+        bool, typer.Option("--one-strand", help="Do not show reverse complements in training.")
+    ] = False,
+    seed: Seed = 1,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on tiles, of one or many cell types.
+
+    Every batch mixes cell types and regions. Bound bins weigh as much as all unbound ones
+    together. The epoch with the best AUPRC on the validation part is kept; Ctrl-C stops early and
+    keeps the best so far.
+
+    Writes a .keras file with the model's contract inside, and beside it FILE.history.tsv with a
+    line for each epoch.
+
+    For example:
+
+        tfbind train hela.tiles gm12878.tiles --validate chr9 -o ctcf.keras
+    """
+    refuse_existing(output, force=force)
+    if Path(output).suffix != ".keras":
+        raise typer.BadParameter(f"found -o {output}, expected a name that ends in .keras")
+    load_keras()
+    import keras
+
+    from tfbind.networks import architecture
+    from tfbind.networks.files import Network, save_network
+    from tfbind.training import Settings, check_tiles, contract_of, history_tsv
+
+    settings = Settings(epochs, patience, batch, learning_rate, ambiguous, not one_strand, seed)
+    build = architecture(arch)
+    with ExitStack() as stack:
+        files = [_tile_file(path, stack) for path in tiles]
+        training, validation, regions = _parts(files, validate or [], seed, stack)
+        contents = files[0].contents
+        wanted = _chosen_inputs(contents.inputs, inputs, transform)
+        keras.utils.set_random_seed(seed)
+        model = build(wanted, contents.geometry, len(contents.experiments))
+        say(_summary("training", training), quiet=quiet)
+        say(_summary("validation", validation), quiet=quiet)
+        history = _fit(model, wanted, training, validation, settings, quiet)
+        contract = contract_of(
+            model, arch, wanted, training, validation, regions, settings, history
+        )
+        network = Network(model, contract, check_tiles(validation))
+    with replacing(output, force=force) as part:
+        save_network(network, part)
+    with writing(f"{Path(output).with_suffix('')}.history.tsv", force=True) as stream:
+        stream.write(history_tsv(history).encode())
+    best = history.epochs[history.best - 1]
+    how = "interrupted; kept" if history.interrupted else "kept"
+    say(
+        f"{how} epoch {best.number} with a validation AUPRC of {best.validation_auprc:.4f} in "
+        f"{output}",
+        quiet=quiet,
+    )
+
+
+def _tile_file(path: str, stack: ExitStack) -> "TileFile":
+    """Map a file of tiles; what comes from a pipe is first kept in a file."""
+    from tfbind.tilefiles import TileFile
+
+    return TileFile(stack.enter_context(on_disk(path)))
+
+
+def _parts(
+    files: "list[TileFile]", validate: list[str], seed: int, stack: ExitStack
+) -> "tuple[TileSet, TileSet, list[Region]]":
+    """Part tiles into those to learn from and those to choose by."""
+    from tfbind.regions import parse_regions
+    from tfbind.tilesets import TileSet, draw_regions, part_by_regions, require_alike
+
+    held = [_tile_file(text, stack) for text in validate if Path(text).is_file()]
+    require_alike([*files, *held])
+    if held and len(held) < len(validate):
+        raise typer.BadParameter("found regions and files in --validate, expected one of the two")
+    if held:
+        return TileSet(files), TileSet(held), []
+    regions = parse_regions(validate) or draw_regions(files, VALIDATION_SHARE, seed)
+    return *part_by_regions(files, regions), regions
+
+
+def _chosen_inputs(
+    held: "Sequence[Input]", names: str | None, transform: Literal["log1p", "none"]
+) -> "list[Input]":
+    wanted = names.split(",") if names else [spec.name for spec in held]
+    known = {spec.name: spec for spec in held}
+    for name in wanted:
+        if name not in known:
+            raise typer.BadParameter(f"no input {name!r}: the tiles hold {', '.join(known)}")
+    return [
+        replace(known[name], transform=transform) if known[name].source == "signal" else known[name]
+        for name in wanted
+    ]
+
+
+def _summary(part: str, tiles: "TileSet") -> str:
+    experiments = tiles.files[0].contents.experiments
+    counts = ", ".join(
+        f"{name}: {bound} bound, {ambiguous} ambiguous, {unbound} unbound"
+        for name, (unbound, ambiguous, bound) in zip(
+            experiments, tiles.label_counts().tolist(), strict=True
+        )
+    )
+    cells = ", ".join(dict.fromkeys(file.contents.cell for file in tiles.files))
+    return f"{part}: {tiles.tiles} tiles of {cells}; bins of {counts}"
+
+
+def _fit(
+    model: "keras.Model",
+    inputs: "list[Input]",
+    training: "TileSet",
+    validation: "TileSet",
+    settings: "Settings",
+    quiet: bool,
+) -> "History":
+    """Fit, showing steps on a terminal and a line for each epoch anywhere."""
+    from tfbind.tiles import PIECE
+    from tfbind.training import Epoch, fit
+
+    def tell(epoch: Epoch) -> None:
+        say(
+            f"epoch {epoch.number}: {epoch.seconds:.0f} s, loss {epoch.loss:.4f}, validation loss "
+            f"{epoch.validation_loss:.4f}, validation AUPRC {epoch.validation_auprc:.4f}",
+            quiet=quiet,
+        )
+
+    total = training.pieces * PIECE * settings.epochs
+    with progress("training", "bins", total=total, quiet=quiet) as advance:
+        return fit(
+            model, inputs, training, validation, settings, lambda bins, _: advance(bins), tell
+        )

@@ -1,0 +1,56 @@
+"""Signal tracks, a value a base."""
+
+import numpy as np
+
+from tfbind.channels.base import Array, Channel, Reader, Sources
+from tfbind.errors import InputError
+
+
+class SignalChannel(Channel):
+    """A bigWig's values; a base that it does not cover is 0 before the transform."""
+
+    blank = 0
+
+    def reader(self, sources: Sources) -> Reader:
+        """Read a signal by its name, rounded to the type that tiles hold."""
+        signal = sources.signal(self.spec.name)
+        find = sources.names(tuple(signal.sizes), signal.path).find
+        found = {contig: find(contig) for contig in sources.genome.sizes}
+
+        def read(contig: str, start: int, end: int) -> Array:
+            there = found[contig]
+            if there is None:
+                return np.zeros(end - start, self.dtype)
+            if signal.sizes[there] < sources.genome.sizes[contig]:
+                raise InputError(
+                    f"ends {there} at {signal.sizes[there]}, the genome at "
+                    f"{sources.genome.sizes[contig]}: are both of one assembly?",
+                    path=signal.path,
+                )
+            values = signal.values(there, start, end)
+            with np.errstate(over="ignore"):
+                stored = values.astype(self.dtype)
+            if not np.isfinite(stored).all():
+                at = int(np.flatnonzero(~np.isfinite(stored))[0])
+                raise InputError(
+                    f"holds {values[at]:g} at {there}:{start + at + 1}, more than {self.dtype} "
+                    "can hold; give --float32 to features",
+                    path=signal.path,
+                )
+            return stored
+
+        return read
+
+    def prepare(self, raw: Array) -> Array:
+        """Transform and standardise, as float32."""
+        values = raw.astype(np.float32)
+        if self.spec.transform == "log1p":
+            if values.size and values.min() <= -1:
+                raise InputError(
+                    f"signal {self.spec.name!r} holds {values.min():g}, expected more than -1 for "
+                    "its transform log1p; train with --transform none, or give another track"
+                )
+            np.log1p(values, out=values)
+        if self.spec.mean or self.spec.deviation != 1:
+            values = (values - np.float32(self.spec.mean)) / np.float32(self.spec.deviation)
+        return values

@@ -1,0 +1,274 @@
+"""Tiles of many files as one set of equal pieces, and how to part it by region."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tfbind.channels import channel
+from tfbind.channels.base import Array
+from tfbind.contract import Geometry
+from tfbind.errors import InputError
+from tfbind.intervals import merged
+from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+from tfbind.regions import Region, RegionSet
+from tfbind.tilefiles import TileFile
+from tfbind.tiles import PIECE
+
+BLOCK = 1_000_000
+"""Base pairs of the regions that are drawn for validation."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive bins of one tile.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (PIECE,), uint8
+    labels : ndarray, shape (experiments, PIECE), uint8
+    inputs : dict of str to ndarray, shape (bases,)
+        Raw values, copied.
+    """
+
+    weights: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+    inputs: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where tiles lie; see `regions.Located`."""
+
+    contigs: tuple[str, ...]
+    codes: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    def widened(self, before: int, behind: int) -> "Spans":
+        """Move the ends apart."""
+        starts = np.maximum(self.starts - before, 0)
+        return Spans(self.contigs, self.codes, starts, self.ends + behind)
+
+
+def spans(file: TileFile) -> Spans:
+    """Give the bases from the first bin's start to the last bin's end, tile by tile."""
+    names = tuple(dict.fromkeys(file.contigs))
+    places = {name: code for code, name in enumerate(names)}
+    codes = np.fromiter((places[name] for name in file.contigs), np.int32, len(file))
+    geometry = file.contents.geometry
+    ends = file.starts + geometry.size + geometry.stride * (file.bins - 1)
+    return Spans(names, codes, file.starts, ends)
+
+
+class TileSet:
+    """Chosen tiles of several files, cut into pieces of `PIECE` bins.
+
+    A tile whose bins are no multiple of `PIECE` gives a last piece that begins earlier, in which
+    the bins that an earlier piece held weigh nothing; a shorter tile is filled up with blanks.
+
+    Parameters
+    ----------
+    files : sequence of TileFile
+        Of one geometry, with the same inputs and experiments.
+    chosen : sequence of ndarray, shape (tiles of the file,), bool
+        Which tiles of each file; all, if left out.
+
+    Attributes
+    ----------
+    pieces : int
+    """
+
+    def __init__(
+        self, files: Sequence[TileFile], chosen: Sequence[npt.NDArray[np.bool_]] | None = None
+    ) -> None:
+        self.files = tuple(files)
+        self.chosen = tuple(chosen or (np.ones(len(file), np.bool_) for file in files))
+        parts = [
+            _piece_places(number, file, tiles)
+            for number, (file, tiles) in enumerate(zip(self.files, self.chosen, strict=True))
+        ]
+        self._file, self._tile, self._first = (
+            np.concatenate(columns) for columns in zip(*parts, strict=True)
+        )
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces there are."""
+        return len(self._tile)
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles there are."""
+        return int(sum(chosen.sum() for chosen in self.chosen))
+
+    def regions(self) -> list[Region]:
+        """Give the stretches that hold the tiles; gaps of less than 10 Mb are passed over."""
+        parts: dict[str, list[npt.NDArray[np.int64]]] = {}
+        for file, chosen in zip(self.files, self.chosen, strict=True):
+            where = spans(file)
+            for code, contig in enumerate(where.contigs):
+                of = chosen & (where.codes == code)
+                parts.setdefault(contig, []).append(np.stack([where.starts[of], where.ends[of]]))
+        found = []
+        for contig, ends in parts.items():
+            starts, stops = np.concatenate(ends, axis=1)
+            starts, stops = merged(starts, stops + 10 * BLOCK)
+            found += [
+                Region(contig, int(a), int(b) - 10 * BLOCK)
+                for a, b in zip(starts, stops, strict=True)
+            ]
+        return found
+
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """Count labels.
+
+        Returns
+        -------
+        ndarray, shape (experiments, 3), int64
+            Unbound, ambiguous and bound bins of each experiment.
+        """
+        counts = np.zeros((len(self.files[0].contents.experiments), 3), np.int64)
+        for file, chosen in zip(self.files, self.chosen, strict=True):
+            weights, *labels = file.labels()
+            used = np.repeat(chosen, file.bins) & (weights > 0)
+            for row, column in zip(counts, labels, strict=True):
+                row += np.bincount(column[used], minlength=3)[[UNBOUND, AMBIGUOUS, BOUND]]
+        return counts
+
+    def piece(self, index: int) -> Piece:
+        """Read one piece."""
+        file = self.files[self._file[index]]
+        tile = file.tile(int(self._tile[index]))
+        geometry, first = file.contents.geometry, int(self._first[index])
+        bins = slice(first, first + PIECE)
+        weights = np.zeros(PIECE, np.uint8)
+        labels = np.zeros((len(tile.labels), PIECE), np.uint8)
+        held = len(tile.weights[bins])
+        weights[:held] = tile.weights[bins]
+        labels[:, :held] = tile.labels[:, bins]
+        weights[: -first % PIECE] = 0  # an earlier piece held them
+        base, length = first * geometry.stride, geometry.length(PIECE)
+        inputs: dict[str, Array] = {}
+        for spec in file.contents.inputs:
+            kind = channel(spec)
+            raw = np.full(length, kind.blank, kind.dtype)
+            there = tile.inputs[spec.name][base : base + length]
+            raw[: len(there)] = there
+            inputs[spec.name] = raw
+        return Piece(weights, labels, inputs)
+
+
+def _piece_places(
+    number: int, file: TileFile, chosen: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    tiles = np.flatnonzero(chosen)
+    counts = -(-file.bins[tiles] // PIECE)
+    tile = np.repeat(tiles, counts)
+    begins = np.cumsum(counts) - counts
+    place = np.arange(len(tile)) - np.repeat(begins, counts)
+    first = np.minimum(place * PIECE, np.maximum(file.bins[tile] - PIECE, 0))
+    return np.full(len(tile), number, np.int32), tile, first
+
+
+def require_alike(files: Sequence[TileFile]) -> None:
+    """Check that files of tiles can be learnt from together.
+
+    Raises
+    ------
+    InputError
+        If one has another geometry, other inputs or other experiments than the first.
+    """
+    first = files[0]
+    for file in files:
+        for what in ("geometry", "inputs", "experiments"):
+            one, other = getattr(first.contents, what), getattr(file.contents, what)
+            if one != other:
+                raise InputError(
+                    f"has the {what} {_shown(other)}, but {first.path} {_shown(one)}; make both "
+                    "with the same options of tfbind features",
+                    path=file.path,
+                )
+        if not file.contents.experiments:
+            raise InputError(
+                "holds no labels; pass the bins through tfbind label first", path=file.path
+            )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Geometry):
+        return f"window {value.window}, bin {value.size}, stride {value.stride} bp"
+    if not isinstance(value, tuple):
+        return str(value)
+    return ", ".join(one if isinstance(one, str) else f"{one.name} ({one.stored})" for one in value)
+
+
+def part_by_regions(
+    files: Sequence[TileFile], regions: Sequence[Region]
+) -> tuple[TileSet, TileSet]:
+    """Hold out regions: a tile belongs to one part, and no base is under the windows of both.
+
+    Returns
+    -------
+    training : TileSet
+        Tiles whose windows lie outside of all regions.
+    validation : TileSet
+        Tiles whose bins lie inside. Those across an edge are in neither.
+    """
+    held_out = RegionSet(regions)
+    outside, inside = [], []
+    for file in files:
+        where, flank = spans(file), file.contents.geometry.flank
+        outside.append(~held_out.overlaps(where.widened(flank, flank)))
+        first = Spans(where.contigs, where.codes, where.starts, where.starts + 1)
+        last = Spans(where.contigs, where.codes, where.ends - 1, where.ends)
+        inside.append(held_out.overlaps(first) & held_out.overlaps(last))
+    return TileSet(files, outside), TileSet(files, inside)
+
+
+def draw_regions(files: Sequence[TileFile], share: float, seed: int) -> list[Region]:
+    """Draw whole regions of a megabase until they hold a share of all bins and some bound ones.
+
+    Parameters
+    ----------
+    files : sequence of TileFile
+    share : float
+        Of bins, and of the bound bins of each experiment.
+    seed : int
+
+    Returns
+    -------
+    list of Region
+        In the order of contigs and places.
+
+    Raises
+    ------
+    InputError
+        If the tiles lie in fewer than two such regions.
+    """
+    counts: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
+    for file in files:
+        weights, *labels = file.labels()
+        ends = np.cumsum(file.bins)
+        columns = [weights, *((label == BOUND) & (weights > 0) for label in labels)]
+        sums = np.stack([np.concatenate([[0], np.cumsum(one, dtype=np.int64)]) for one in columns])
+        each = (sums[:, ends] - sums[:, ends - file.bins]).T
+        for contig, start, count in zip(file.contigs, file.starts, each, strict=True):
+            place = (contig, int(start) // BLOCK)
+            counts[place] = counts.get(place, 0) + count
+    if len(counts) < 2:
+        raise InputError(
+            f"the tiles lie in {len(counts)} megabase(s), too few to hold one out; give "
+            "--validate REGIONS or --validate TILES"
+        )
+    places = sorted(counts)
+    wanted = share * sum(counts.values(), np.zeros(1, np.int64))
+    drawn: list[tuple[str, int]] = []
+    have = np.zeros_like(wanted)
+    for index in np.random.default_rng(seed).permutation(len(places))[:-1]:
+        if (have >= wanted).all():
+            break
+        drawn.append(places[index])
+        have = have + counts[places[index]]
+    return [Region(contig, at * BLOCK, (at + 1) * BLOCK) for contig, at in sorted(drawn)]

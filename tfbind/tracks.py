@@ -1,0 +1,179 @@
+"""Scores as tracks: bedGraph, BED and bigWig."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyBigWig
+
+from tfbind.contract import Geometry
+from tfbind.errors import InputError
+from tfbind.intervals import Intervals, bed_lines, with_columns
+
+Scores = npt.NDArray[np.float32]
+
+
+class Centres:
+    """Where the scores of bins stand on a track: on each bin's central stride.
+
+    Bins overlap, but the parts of a track must not; neighbouring bins' central strides touch.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    path : str or Path
+        The name of the input, for messages.
+    ordered : bool
+        Refuse a bin that lies before another of its contig.
+    """
+
+    def __init__(self, geometry: Geometry, path: str | Path, *, ordered: bool = False) -> None:
+        self._geometry = geometry
+        self._path = path
+        self._ordered = ordered
+        self._last: dict[str, int] = {}
+        self._contig = ""
+
+    def __call__(
+        self, batch: Intervals
+    ) -> Iterator[tuple[str, slice, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Place a batch.
+
+        Yields
+        ------
+        contig : str
+        run : slice
+            Of the batch, on that contig.
+        starts, ends : ndarray, shape (n,), int64, base pairs
+
+        Raises
+        ------
+        InputError
+            At a bin that lies less than a stride behind the one before it, or, if ordered, before
+            it.
+        """
+        size, stride = self._geometry.size, self._geometry.stride
+        shift = -(-(size - stride) // 2)
+        for contig, run in batch.runs():
+            starts = batch.starts[run]
+            follows = contig == self._contig or self._ordered
+            before = self._last.get(contig) if follows else None
+            steps = np.diff(starts, prepend=starts[0] - stride if before is None else before)
+            self._check_steps(steps, contig, batch.numbers[run])
+            self._contig, self._last[contig] = contig, int(starts[-1])
+            yield contig, run, starts + shift, starts + shift + stride
+
+    def _check_steps(
+        self, steps: npt.NDArray[np.int64], contig: str, numbers: npt.NDArray[np.int64]
+    ) -> None:
+        stride = self._geometry.stride
+        close = np.flatnonzero((steps >= 0) & (steps < stride))
+        if len(close):
+            raise InputError(
+                f"found a bin {steps[close[0]]} bp behind the one before it, expected {stride} bp "
+                "or more on a track; give --format bed for bins that lie closer",
+                path=self._path,
+                line=int(numbers[close[0]]),
+            )
+        back = np.flatnonzero(steps < 0)
+        if self._ordered and len(back):
+            raise InputError(
+                f"found a bin on {contig} before one that came earlier; a bigWig needs order: "
+                "LC_ALL=C sort -k1,1 -k2,2n",
+                path=self._path,
+                line=int(numbers[back[0]]),
+            )
+
+
+def bedgraph_lines(batch: Intervals, scores: Scores, centres: Centres) -> bytes:
+    """Write a batch as bedGraph.
+
+    Parameters
+    ----------
+    batch : Intervals
+    scores : ndarray, shape (n,), float32
+    centres : Centres
+    """
+    return b"".join(
+        bed_lines(contig, starts, ends, scores[run]) for contig, run, starts, ends in centres(batch)
+    )
+
+
+def bed_score_lines(batch: Intervals, scores: Scores) -> bytes:
+    """Write a batch as it was read, each line with its scores behind it.
+
+    Parameters
+    ----------
+    batch : Intervals
+    scores : ndarray, shape (n, tasks), float32
+    """
+    columns = [pa.array(np.ascontiguousarray(column)).cast(pa.string()) for column in scores.T]
+    return with_columns(batch.text, *columns)
+
+
+class BigWigWriter:
+    """Write scores as a bigWig with zoom levels.
+
+    A bigWig holds contigs in the order of its header. Bins may come with contigs in any order, so
+    they are kept in an unnamed file, 8 bytes each, and written at the end.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written by `close`.
+    sizes : mapping of str to int
+        Contigs and their sizes in base pairs, in the header's order.
+    centres : Centres
+        Ordered.
+    """
+
+    def __init__(self, path: str | Path, sizes: Mapping[str, int], centres: Centres) -> None:
+        self._path = str(path)
+        self._sizes = dict(sizes)
+        self._centres = centres
+        self._kept: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `close`)
+            dir=Path(path).parent
+        )
+        self._parts: dict[str, list[tuple[int, int]]] = {}
+
+    def add(self, batch: Intervals, scores: Scores, names: Mapping[str, str]) -> None:
+        """Keep a batch.
+
+        Parameters
+        ----------
+        batch : Intervals
+        scores : ndarray, shape (n,), float32
+        names : mapping of str to str
+            From the input's names of contigs to those of `sizes`.
+        """
+        for contig, run, starts, _ in self._centres(batch):
+            part = (self._kept.tell(), len(starts))
+            self._parts.setdefault(names[contig], []).append(part)
+            self._kept.write(starts.astype(np.uint32).tobytes())
+            self._kept.write(scores[run].astype(np.float32).tobytes())
+
+    def close(self, width: int) -> None:
+        """Write the file.
+
+        Parameters
+        ----------
+        width : int
+            Of each score's place, base pairs.
+        """
+        with self._kept, pyBigWig.open(self._path, "w") as bigwig:
+            bigwig.addHeader(list(self._sizes.items()))
+            for contig in self._sizes:
+                for offset, count in self._parts.get(contig, []):
+                    self._kept.seek(offset)
+                    starts = np.frombuffer(self._kept.read(4 * count), np.uint32)
+                    values = np.frombuffer(self._kept.read(4 * count), np.float32)
+                    bigwig.addEntries(
+                        contig,
+                        starts.astype(np.int64),
+                        values=values.astype(np.float64),
+                        span=width,
+                    )

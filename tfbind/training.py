@@ -1,0 +1,398 @@
+"""Fit a network to tiles."""
+
+import io
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, cast
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+import tfbind
+from tfbind.channels import channel
+from tfbind.channels.base import Array
+from tfbind.contract import Contract, Input
+from tfbind.errors import InputError
+from tfbind.evaluation import auprc_trapezoid
+from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+from tfbind.regions import Region
+from tfbind.tilefiles import write_tiles
+from tfbind.tiles import PIECE
+from tfbind.tilesets import Piece, TileSet
+
+Item = TypeVar("Item")
+PREFETCHED = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit.
+
+    Attributes
+    ----------
+    epochs, patience : int
+        Most passes over the tiles; passes without a better validation AUPRC before the end.
+    batch : int
+        Bins in a step; a multiple of `PIECE`.
+    learning_rate : float
+        Of Adam.
+    ambiguous : 'drop' or 'unbound'
+        Give ambiguous bins no weight, or learn them as unbound. Validation drops them.
+    both_strands : bool
+        Show each piece as it is or, at random, as its reverse complement.
+    seed : int
+    """
+
+    epochs: int = 50
+    patience: int = 10
+    batch: int = 256
+    learning_rate: float = 1e-3
+    ambiguous: Literal["drop", "unbound"] = "drop"
+    both_strands: bool = True
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training tiles.
+
+    Attributes
+    ----------
+    number : int
+        Counted from one.
+    seconds : float
+    loss, validation_loss : float
+        Mean over bins of the weighted cross-entropy, nats.
+    validation_auprc : float
+        Of each task by trapezoid, averaged.
+    """
+
+    number: int
+    seconds: float
+    loss: float
+    validation_loss: float
+    validation_auprc: float
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch, and which was best; `interrupted` tells of a Ctrl-C."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best: int = 0
+    interrupted: bool = False
+
+
+def class_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Weigh bound bins so that they matter as much as all unbound ones together.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (tasks, 3), int64
+        Unbound, ambiguous and bound bins.
+
+    Returns
+    -------
+    ndarray, shape (tasks,), float32
+        Unbound over bound.
+    """
+    unbound, bound = counts[:, UNBOUND], counts[:, BOUND]
+    return (unbound / np.maximum(bound, 1)).astype(np.float32)
+
+
+def weighted_cross_entropy(truth: Any, scores: Any) -> Any:
+    """Cross-entropy of each task, weighted bin by bin.
+
+    Parameters
+    ----------
+    truth : tensor, shape (batch, bins, 2 * tasks), float32
+        Labels of 0 or 1, then weights; a weight of 0 leaves a bin out.
+    scores : tensor, shape (batch, bins, tasks), float32
+
+    Returns
+    -------
+    scalar, nats
+        The weighted sum over the count of bins that have a weight.
+    """
+    labels, weights = ops.split(truth, 2, axis=-1)
+    losses = ops.expand_dims(labels, -1), ops.expand_dims(scores, -1)
+    entropy = keras.losses.binary_crossentropy(*losses)
+    counted = ops.sum(ops.cast(weights > 0, "float32"))
+    return ops.sum(entropy * weights) / ops.maximum(counted, 1.0)
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """Turn pieces of tiles into what a network is fitted to.
+
+    Attributes
+    ----------
+    inputs : sequence of Input
+        With the model's transforms.
+    weights : ndarray, shape (tasks,), float32
+        Of bound bins.
+    ambiguous : 'drop' or 'unbound'
+    """
+
+    inputs: Sequence[Input]
+    weights: npt.NDArray[np.float32]
+    ambiguous: Literal["drop", "unbound"]
+
+    def __call__(
+        self, pieces: Sequence[Piece], flipped: npt.NDArray[np.bool_]
+    ) -> tuple[dict[str, Array], npt.NDArray[np.float32]]:
+        """Make one batch.
+
+        Parameters
+        ----------
+        pieces : sequence of Piece
+        flipped : ndarray, shape (len(pieces),), bool
+            Which to turn to the other strand.
+
+        Returns
+        -------
+        inputs : dict of str to ndarray, shape (batch, bases)
+        truth : ndarray, shape (batch, bins, 2 * tasks), float32
+            As `weighted_cross_entropy` takes it.
+        """
+        made: dict[str, Array] = {}
+        for spec in self.inputs:
+            kind = channel(spec)
+            raw = np.stack([piece.inputs[spec.name] for piece in pieces])
+            raw[flipped] = kind.reverse_complement(raw[flipped])
+            made[spec.name] = kind.prepare(raw)
+        present = np.stack([piece.weights for piece in pieces])[:, None, :]
+        labels = np.stack([piece.labels for piece in pieces])
+        weights = np.where(labels == BOUND, self.weights[None, :, None], np.float32(1)) * present
+        if self.ambiguous == "drop":
+            weights[labels == AMBIGUOUS] = 0
+        truth = np.concatenate([labels == BOUND, weights], axis=1).astype(np.float32)
+        truth[flipped] = truth[flipped][..., ::-1]
+        return made, truth.transpose(0, 2, 1)
+
+
+def training_batches(
+    tiles: TileSet, batcher: Batcher, settings: Settings, rng: np.random.Generator
+) -> Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]]:
+    """Yield the batches of one epoch: pieces of all files and regions, shuffled."""
+    order = rng.permutation(tiles.pieces)
+    flipped = rng.random(len(order)) < (0.5 if settings.both_strands else 0.0)
+    a_step = max(settings.batch // PIECE, 1)
+    for first in range(0, len(order), a_step):
+        chosen = slice(first, first + a_step)
+        yield batcher([tiles.piece(index) for index in order[chosen]], flipped[chosen])
+
+
+def validation_batches(
+    tiles: TileSet, batcher: Batcher, batch: int
+) -> Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]]:
+    """Yield all pieces in order, as they are."""
+    a_step = max(batch // PIECE, 1)
+    for first in range(0, tiles.pieces, a_step):
+        some = range(first, min(first + a_step, tiles.pieces))
+        yield batcher([tiles.piece(index) for index in some], np.zeros(len(some), np.bool_))
+
+
+def validate(
+    model: keras.Model, batches: Iterable[tuple[dict[str, Array], npt.NDArray[np.float32]]]
+) -> tuple[float, float]:
+    """Score tiles and compare with their labels.
+
+    Returns
+    -------
+    loss : float, nats
+    auprc : float
+        Mean over the tasks that have bound bins.
+    """
+    losses, truths, scores = [], [], []
+    for inputs, truth in batches:
+        predicted = model.predict_on_batch(inputs)
+        losses.append(float(weighted_cross_entropy(truth, predicted)) * (truth[..., -1] > 0).sum())
+        truths.append(truth.reshape(-1, truth.shape[-1]))
+        scores.append(predicted.reshape(-1, predicted.shape[-1]))
+    truth, predicted = np.concatenate(truths), np.concatenate(scores)
+    tasks = predicted.shape[1]
+    areas = []
+    for task in range(tasks):
+        used = truth[:, tasks + task] > 0
+        labels = truth[used, task] > 0
+        if labels.any() and not labels.all():
+            areas.append(auprc_trapezoid(labels, predicted[used, task]))
+    counted = max(int((truth[:, -1] > 0).sum()), 1)
+    return float(sum(losses)) / counted, float(np.mean(areas)) if areas else float("nan")
+
+
+def fit(
+    model: keras.Model,
+    inputs: Sequence[Input],
+    training: TileSet,
+    validation: TileSet,
+    settings: Settings,
+    on_step: Callable[[int, float], None] = lambda bins, loss: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> History:
+    """Fit a network, and leave it with the weights that were best on the validation tiles.
+
+    Parameters
+    ----------
+    model : keras.Model
+    inputs : sequence of Input
+        With the model's transforms.
+    training, validation : TileSet
+    settings : Settings
+    on_step : callable
+        Told the bins of each step and the epoch's loss so far.
+    on_epoch : callable
+        Told each epoch.
+
+    Returns
+    -------
+    History
+        Ctrl-C ends training after the first epoch without an error.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to learn or nothing to choose by.
+    """
+    counts = training.label_counts()
+    _require_both_classes(counts, "training")
+    _require_both_classes(validation.label_counts(), "validation")
+    rng = np.random.default_rng(settings.seed)
+    batcher = Batcher(inputs, class_weights(counts), settings.ambiguous)
+    chooser = Batcher(inputs, class_weights(counts), "drop")
+    model.compile(
+        keras.optimizers.Adam(settings.learning_rate),
+        weighted_cross_entropy,
+        jit_compile=False,
+    )
+    history = History()
+    best: list[Array] = model.get_weights()
+    highest = -np.inf
+    try:
+        for number in range(1, settings.epochs + 1):
+            began = time.monotonic()
+            loss = _one_epoch(model, training_batches(training, batcher, settings, rng), on_step)
+            val_loss, auprc = validate(
+                model, validation_batches(validation, chooser, settings.batch)
+            )
+            epoch = Epoch(number, time.monotonic() - began, loss, val_loss, auprc)
+            history.epochs.append(epoch)
+            if auprc > highest:
+                highest, best, history.best = auprc, model.get_weights(), number
+            on_epoch(epoch)
+            if number - history.best >= settings.patience:
+                break
+    except KeyboardInterrupt:
+        if not history.best:
+            raise
+        history.interrupted = True
+    model.set_weights(best)
+    return history
+
+
+def _one_epoch(
+    model: keras.Model,
+    batches: Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]],
+    on_step: Callable[[int, float], None],
+) -> float:
+    total, bins = 0.0, 0
+    for inputs, truth in prefetched(batches):
+        used = int((truth[..., -1] > 0).sum())
+        total += float(model.train_on_batch(inputs, truth)) * used
+        bins += used
+        on_step(truth.shape[0] * truth.shape[1], total / max(bins, 1))
+    return total / max(bins, 1)
+
+
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+    """Make items in a thread, a few ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as maker:
+        ahead = deque(maker.submit(next, items, end) for _ in range(PREFETCHED))
+        while (item := ahead.popleft().result()) is not end:
+            ahead.append(maker.submit(next, items, end))
+            yield cast(Item, item)
+
+
+def _require_both_classes(counts: npt.NDArray[np.int64], part: str) -> None:
+    if not (counts[:, UNBOUND] + counts[:, AMBIGUOUS]).all() or not counts[:, BOUND].all():
+        raise InputError(
+            f"the {part} part holds {counts[:, BOUND].tolist()} bound and "
+            f"{counts[:, UNBOUND].tolist()} unbound bins, expected some of both for each "
+            "experiment; give more tiles, or other regions to --validate"
+        )
+
+
+def check_tiles(validation: TileSet, most: int = 8) -> bytes:
+    """Keep a few validation tiles to check an exported network by, half of them with bound bins.
+
+    Returns
+    -------
+    bytes
+        As `tilefiles.write_tiles` writes them.
+    """
+    file, chosen = validation.files[0], np.flatnonzero(validation.chosen[0])
+    tiles = [file.tile(int(index)) for index in chosen]
+    bound = [tile for tile in tiles if (tile.labels == BOUND).any()][: most // 2]
+    others = [tile for tile in tiles if not (tile.labels == BOUND).any()][: most - len(bound)]
+    sink = io.BytesIO()
+    write_tiles([*bound, *others], file.contents, sink)
+    return sink.getvalue()
+
+
+def contract_of(
+    model: keras.Model,
+    architecture: str,
+    inputs: Sequence[Input],
+    training: TileSet,
+    validation: TileSet,
+    regions: Sequence[Region],
+    settings: Settings,
+    history: History,
+) -> Contract:
+    """Write down what a trained network wants and gives, and where it comes from."""
+    contents = training.files[0].contents
+    best = history.epochs[history.best - 1]
+    return Contract(
+        geometry=contents.geometry,
+        inputs=tuple(inputs),
+        tasks=contents.experiments,
+        architecture=architecture,
+        parameters={"trainable": model.count_params() - _fixed(model)},
+        cells=tuple(dict.fromkeys(file.contents.cell for file in training.files)),
+        held_out=tuple(str(region) for region in regions),
+        trained_on=tuple(str(region) for region in training.regions()),
+        training=asdict(settings)
+        | {
+            "labels": training.label_counts().tolist(),
+            "validation_labels": validation.label_counts().tolist(),
+            "epoch": best.number,
+            "validation_auprc": best.validation_auprc,
+        },
+        versions={
+            "tfbind": tfbind.__version__,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "numpy": np.__version__,
+        },
+    )
+
+
+def _fixed(model: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights)
+
+
+def history_tsv(history: History) -> str:
+    """Write a history as a table with a header, a line an epoch."""
+    names = [one.name for one in fields(Epoch)]
+    lines = ["\t".join(names)]
+    lines += [
+        "\t".join(f"{getattr(epoch, name):.6g}" for name in names) for epoch in history.epochs
+    ]
+    return "\n".join(lines) + "\n"
