@@ -22,11 +22,13 @@ help:
 	@touch $@
 
 .venv/demo: .venv/made pyproject.toml
-	$(PIP) install --quiet --editable '.[train,plot]'
+	@echo 'installing tfbind and what it needs into .venv: a few minutes the first time'
+	@$(PIP) install --quiet --editable '.[train,plot]'
 	@touch $@
 
 .venv/test: .venv/made pyproject.toml
-	$(PIP) install --quiet --editable '.[test]'
+	@echo 'installing tfbind and what it needs into .venv: a few minutes the first time'
+	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@ .venv/demo
 
 venv: .venv/test

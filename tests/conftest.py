@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -57,3 +58,50 @@ def tfbind(tmp_path_factory: pytest.TempPathFactory) -> Tfbind:
         )
 
     return run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network trained for two epochs on a little real data, and what it was made from."""
+
+    tiles: Path
+    keras: Path
+    onnx: Path
+    env: Mapping[str, str]
+
+
+@pytest.fixture(scope="session")
+def sources_env(data: Path) -> dict[str, str]:
+    """Name the example genome and the DNase of K562, as a user's shell would."""
+    return {
+        "TFBIND_FASTA": str(data / "hg19.chrX_38-54Mb.fa.gz"),
+        "TFBIND_SIGNAL": f"dnase={data / 'K562.dnase.bw'}",
+    }
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tfbind: Tfbind,
+    data: Path,
+    sources_env: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trained:
+    """Run the pipe from bins to an ONNX file on 5 Mb of HeLa-S3."""
+    folder = tmp_path_factory.mktemp("trained")
+
+    def run(*args: str | Path, stdin: bytes = b"") -> bytes:
+        done = tfbind(*args, stdin=stdin, env=sources_env)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    bins = run("bin", "--region", "chrX:45000001-50000000")
+    peaks = [data / f"HeLa-S3.CTCF.{kind}.narrowPeak.gz" for kind in ("conservative", "relaxed")]
+    labelled = run("label", "--conservative", peaks[0], "--relaxed", peaks[1], stdin=bins)
+    open_chromatin = data / "HeLa-S3.dnase.narrowPeak.gz"
+    chosen = run("sample", "--accessible", open_chromatin, "--background", "4000", stdin=labelled)
+    tiles, network, model = (folder / name for name in ("hela.tiles", "ctcf.keras", "ctcf.onnx"))
+    dnase = f"dnase={data / 'HeLa-S3.dnase.bw'}"
+    run("features", "--signal", dnase, "--cell", "HeLa-S3", "-o", tiles, stdin=chosen)
+    run("train", tiles, "--validate", "chrX:48000001-50000000", "--epochs", "2", "-o", network)
+    run("export", network, "-o", model)
+    return Trained(tiles, network, model, sources_env)

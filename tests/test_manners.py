@@ -139,17 +139,11 @@ def test_help_has_an_example_and_every_option_a_meaning(command: str, tfbind: Tf
     done = tfbind(command, "--help")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
-    assert "For example:\n\n      tfbind " in text
+    assert re.search(r"(?m)^  For example:\n\n(      .*\n)*      .*tfbind ", text)
     options = text.partition("\nOptions:\n")[2]
     assert options.count("--debug") == 1
     bare = re.findall(r"(?m)^  (-\S.*\S)\n(?!      )", options)
     assert [line for line in bare if not re.search(r"\S  +\S", line)] == []
-
-
-def test_an_unknown_command_is_wrong_usage(tfbind: Tfbind) -> None:
-    done = tfbind("fly")
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"No such command 'fly'" in done.stderr
 
 
 def test_a_bare_call_shows_the_help(tfbind: Tfbind) -> None:
@@ -292,7 +286,7 @@ def test_an_existing_file_is_kept_without_force(folder: Path, tfbind: Tfbind) ->
     assert tfbind("bin", folder / "sizes", "-o", out).stdout == b""
     expected = out.read_bytes()
     assert expected.startswith(b"chr1\t0\t200\nchr1\t50\t250\n")
-    assert out.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+    assert out.stat().st_mode == (folder / "sizes").stat().st_mode
     out.write_text("mine")
     refused = tfbind("bin", folder / "sizes", "-o", out)
     assert refused.returncode == 1
@@ -349,13 +343,6 @@ def test_a_process_substitution_may_be_the_output(folder: Path) -> None:
     script = "tfbind bin sizes -o >(sort -k2,2nr | head -1 > last); wait $!"
     assert bash(script, folder) == ("", "")
     assert (folder / "last").read_text() == "chr1\t250\t450\n"
-
-
-def current_umask() -> int:
-    """Read the mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # Terminals

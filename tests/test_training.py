@@ -1,0 +1,170 @@
+"""What a network is fitted to, and that fitting keeps the best."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[train]'")
+
+import keras
+from conftest import Trained
+
+from tfbind.contract import Input
+from tfbind.errors import InputError
+from tfbind.genome import base_codes
+from tfbind.networks import shallow
+from tfbind.networks.files import load_network
+from tfbind.regions import Region
+from tfbind.tilefiles import TileFile
+from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
+from tfbind.training import (
+    Batcher,
+    Settings,
+    class_weights,
+    fit,
+    history_tsv,
+    prefetched,
+    training_batches,
+    weighted_cross_entropy,
+)
+
+INPUTS = (
+    Input("sequence", "sequence", "uint8"),
+    Input("dnase", "signal", "float16", "log1p"),
+)
+
+
+def piece(labels: list[int], weights: list[int]) -> Piece:
+    return Piece(
+        np.array(weights, np.uint8),
+        np.array([labels], np.uint8),
+        {
+            "sequence": base_codes(b"AACGTN"),
+            "dnase": np.array([0, 1, 2, 3, 4, 5], np.float16),
+        },
+    )
+
+
+def test_class_weight_is_unbound_over_bound() -> None:
+    assert class_weights(np.array([[90, 5, 10], [4, 0, 8]])).tolist() == [9.0, 0.5]
+
+
+@pytest.mark.parametrize(("ambiguous", "weight"), [("drop", 0), ("unbound", 1)])
+def test_truth_holds_labels_and_weights(ambiguous: "object", weight: float) -> None:
+    batcher = Batcher(INPUTS, np.array([9], np.float32), ambiguous)  # type: ignore[arg-type]
+    inputs, truth = batcher([piece([0, 1, 2, 0], [1, 1, 1, 0])], np.array([False]))
+    assert truth[0, :, 0].tolist() == [0, 0, 1, 0]
+    assert truth[0, :, 1].tolist() == [1, weight, 9, 0]
+    assert inputs["sequence"][0].tolist() == [0, 0, 1, 2, 3, 4]
+    np.testing.assert_allclose(inputs["dnase"][0], np.log1p(np.arange(6)), rtol=1e-6)
+
+
+def test_other_strand_turns_everything_round() -> None:
+    batcher = Batcher(INPUTS, np.array([9], np.float32), "drop")
+    inputs, truth = batcher([piece([0, 1, 2, 0], [1, 1, 1, 0])], np.array([True]))
+    assert truth[0].tolist() == [[0, 0], [1, 9], [0, 0], [0, 1]]
+    assert inputs["sequence"][0].tolist() == [4, 0, 1, 2, 3, 3]
+    np.testing.assert_allclose(inputs["dnase"][0], np.log1p(np.arange(6)[::-1]), rtol=1e-6)
+
+
+def test_loss_is_the_weighted_mean_over_bins_that_count() -> None:
+    truth = np.array([[[1, 9], [0, 1], [0, 0]]], np.float32)
+    scores = np.array([[[0.8], [0.3], [0.9]]], np.float32)
+    expected = (9 * -np.log(0.8) - np.log(0.7)) / 2
+    assert float(weighted_cross_entropy(truth, scores)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_prefetching_keeps_order_and_errors() -> None:
+    assert list(prefetched(iter(range(100)))) == list(range(100))
+    with pytest.raises(ZeroDivisionError):
+        list(prefetched(1 // (3 - number) for number in range(10)))
+
+
+def test_pieces_cover_each_bin_once(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    tiles = TileSet([file])
+    weights = np.concatenate([tiles.piece(index).weights for index in range(tiles.pieces)])
+    assert weights.sum() == file.counts["bins"]
+    bound = [tiles.piece(index) for index in range(tiles.pieces)]
+    held = sum(int(((one.labels[0] == 2) & (one.weights > 0)).sum()) for one in bound)
+    assert held == tiles.label_counts()[0, 2] == file.counts["bound"]["bound"]
+
+
+def test_parts_share_no_window(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    edge = 48_000_000
+    training, validation = part_by_regions([file], [Region("chrX", edge, 50_000_000)])
+    where = spans(file)
+    assert where.ends[training.chosen[0]].max() + 400 <= edge
+    assert where.starts[validation.chosen[0]].min() >= edge
+    assert training.tiles + validation.tiles >= len(file) - 1
+
+
+def test_regions_are_drawn_by_seed(trained: Trained) -> None:
+    files = [TileFile(trained.tiles)]
+    drawn = {seed: tuple(map(str, draw_regions(files, 0.2, seed))) for seed in range(6)}
+    assert len(set(drawn.values())) > 1
+    assert drawn[3] == tuple(map(str, draw_regions(files, 0.2, 3)))
+
+
+def test_batches_of_a_seed_are_the_same(trained: Trained) -> None:
+    tiles = TileSet([TileFile(trained.tiles)])
+    batcher = Batcher(INPUTS, np.array([9], np.float32), "drop")
+    one, other = (
+        list(training_batches(tiles, batcher, Settings(), np.random.default_rng(7)))
+        for _ in range(2)
+    )
+    for (inputs, truth), (same_inputs, same_truth) in zip(one, other, strict=True):
+        assert np.array_equal(truth, same_truth)
+        assert all(np.array_equal(inputs[name], same_inputs[name]) for name in inputs)
+    assert sum(truth[..., 1].astype(bool).sum() for _, truth in one) == (
+        tiles.label_counts()[0, [0, 2]].sum()
+    )
+
+
+def test_fit_learns_and_ends_with_the_best_epoch(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
+    keras.utils.set_random_seed(1)
+    model = shallow(INPUTS, file.contents.geometry, filters=8, joint=50)
+    history = fit(model, INPUTS, training, validation, Settings(epochs=3, learning_rate=0.003))
+    losses = [epoch.loss for epoch in history.epochs]
+    assert losses[-1] < losses[0]
+    areas = [epoch.validation_auprc for epoch in history.epochs]
+    assert history.best == int(np.argmax(areas)) + 1
+    assert history_tsv(history).splitlines()[0].split("\t")[0] == "number"
+    assert len(history_tsv(history).splitlines()) == 4
+
+
+def test_fit_is_repeatable(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
+    weights = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        model = shallow(INPUTS, file.contents.geometry, filters=4, joint=20, dense=10)
+        fit(model, INPUTS, training, validation, Settings(epochs=1, seed=5))
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_bound_is_an_error(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    none = TileSet([file], [np.zeros(len(file), np.bool_)])
+    model = shallow(INPUTS, file.contents.geometry, filters=2, joint=4, dense=2)
+    with pytest.raises(InputError, match=r"training part holds \[0\] bound"):
+        fit(model, INPUTS, none, none, Settings())
+
+
+def test_network_file_holds_its_contract(trained: Trained) -> None:
+    network = load_network(trained.keras)
+    contract = network.contract
+    assert [spec.name for spec in contract.inputs] == ["sequence", "dnase"]
+    assert contract.inputs[1].transform == "log1p"
+    assert contract.parameters["trainable"] == 246_559
+    assert (contract.cells, contract.held_out) == (("HeLa-S3",), ("chrX:48000001-50000000",))
+    assert contract.trained_on[0].startswith("chrX:45")
+    assert contract.training["epochs"] == 2
+    assert Path(f"{trained.keras.with_suffix('')}.history.tsv").read_text().count("\n") == 3
