@@ -4,6 +4,8 @@ Command modules import the library inside their functions, so that help is insta
 commands that train load TensorFlow.
 """
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -27,6 +29,7 @@ app = typer.Typer(
 
     For example:
 
+    \b
         export TFBIND_FASTA=hg19.fa TFBIND_SIGNAL=K562.dnase.bw
         tfbind bin | tfbind score ctcf.onnx > preds.bedGraph
     """,
@@ -60,5 +63,6 @@ def options(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; asked to end, leave nothing half-written behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     app()

@@ -30,7 +30,10 @@ def signal_files(given: list[str] | None) -> dict[str, str]:
 
 
 def open_sources(
-    fasta: str | None, signals: dict[str, str], alias: str | None, prefix: Literal["add", "strip"] | None
+    fasta: str | None,
+    signals: dict[str, str],
+    alias: str | None,
+    prefix: Literal["add", "strip"] | None,
 ) -> "Sources":
     """Open a genome and signals, with the ways to find a contig under another name."""
     from tfbind.channels import Sources

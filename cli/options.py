@@ -44,7 +44,9 @@ Output = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing output file.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random choices.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Seed of all random choices.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(

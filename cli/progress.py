@@ -1,5 +1,7 @@
 """Progress and summaries on standard error, and nowhere else."""
 
+import fcntl
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +35,7 @@ def advancing(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
 @contextmanager
 def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Iterator[Advance]:
     """Show what is done, the rate and the time left, if standard error is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty() or not _first_on_terminal():
         yield lambda _: None
         return
     from rich.console import Console
@@ -60,6 +62,17 @@ def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Itera
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda amount: bar.advance(task, amount)
+
+
+def _first_on_terminal() -> bool:
+    """Claim the terminal until the process ends: of the filters of a pipe one draws its bar."""
+    try:
+        fcntl.flock(
+            os.open(os.ttyname(2), os.O_RDONLY | os.O_NOCTTY), fcntl.LOCK_EX | fcntl.LOCK_NB
+        )
+    except OSError:
+        return False
+    return True
 
 
 def say(text: str, *, quiet: bool) -> None:

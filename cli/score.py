@@ -192,11 +192,10 @@ def _write_bigwig(
     names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
     with replacing(output, force=force) as part:
         centres = Centres(contract.geometry, path, ordered=True)
-        writer = BigWigWriter(part, sources.genome.sizes, centres)
-        for batch, scores in scored:
-            found = {contig: names.resolve(contig) for contig in batch.contigs}
-            writer.add(batch, scores[:, column or 0], found)
-        writer.close(contract.geometry.stride)
+        with BigWigWriter(part, sources.genome.sizes, centres) as writer:
+            for batch, scores in scored:
+                found = {contig: names.resolve(contig) for contig in batch.contigs}
+                writer.add(batch, scores[:, column or 0], found)
 
 
 def _tell(model: "Model", check: "BinCheck", windows: bool, quiet: bool) -> None:

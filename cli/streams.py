@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ def reading(path: str, *, what: str = "FILE") -> Iterator[tuple[BinaryIO, str]]:
     A terminal on standard input is a usage error: the command would wait for ever.
     """
     if path in STDIN_NAMES:
+        if sys.stdin is None:
+            raise InputError("is closed", path="standard input")
         if sys.stdin.isatty():
             raise typer.BadParameter(f"nothing on standard input: give {what} or pipe into it")
         yield sys.stdin.buffer, "standard input"
@@ -40,8 +43,18 @@ def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
     """Open standard output, or a file that appears under its name only when it is complete."""
     if output == "-":
         # Under PYTHONUNBUFFERED sys.stdout.buffer is raw, and a raw write may write only a part.
-        with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+        try:
+            stdout = open(1, "wb", closefd=False)  # noqa: SIM115
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}", path="standard output"
+            ) from error
+        with stdout:
             yield stdout
+        return
+    if is_pipe_or_device(output):
+        with open(output, "wb") as stream:
+            yield stream
         return
     with replacing(output, force=force) as part, open(part, "wb") as stream:
         yield stream
@@ -51,7 +64,7 @@ def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
 def replacing(output: str, *, force: bool) -> Iterator[Path]:
     """Give a path beside the output, to be written; rename it when it is whole."""
     refuse_existing(output, force=force)
-    target = Path(output)
+    target = Path(os.path.realpath(output))  # a link stays, and what it points to is replaced
     try:
         descriptor, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
@@ -70,9 +83,20 @@ def replacing(output: str, *, force: bool) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def is_pipe_or_device(output: str) -> bool:
+    """Tell what is written to and never replaced, as /dev/null or bash's >(gzip > FILE)."""
+    try:
+        mode = os.stat(output).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
 def refuse_existing(output: str, *, force: bool) -> None:
     """Refuse to write over a file, before any work is done for it."""
-    if output != "-" and os.path.exists(output) and not force:
+    if force or output == "-" or is_pipe_or_device(output):
+        return
+    if os.path.exists(output):
         raise InputError("exists already; give --force to replace it", path=output)
 
 

@@ -127,7 +127,7 @@ def test_head_ends_the_pipe_silently(
     trained: Trained, tmp_path: Path, unbuffered: dict[str, str]
 ) -> None:
     done = shell(
-        f"{TFBIND} bin --region chrX:40000001-54000000 | {TFBIND} score -q {trained.onnx} | head -1",
+        f"{TFBIND} bin --chroms chrX | {TFBIND} score -q {trained.onnx} | head -1",
         {**trained.env, **unbuffered},
         tmp_path,
     )
@@ -143,7 +143,7 @@ def test_bedgraph_and_bigwig_hold_the_same_float32(
     scored(tfbind, trained, bins, "--format", "bigwig", "-o", path)
     with pyBigWig.open(str(path)) as bigwig:
         intervals = bigwig.intervals("chrX")
-        assert bigwig.header()["nLevels"] > 3
+        assert bigwig.header()["nLevels"] > 1
     rows = [line.split("\t") for line in graph.splitlines()]
     assert [(int(row[1]), int(row[2])) for row in rows] == [one[:2] for one in intervals]
     values = np.array([row[3] for row in rows], np.float32)

@@ -79,7 +79,7 @@ def test_every_bin_is_in_one_tile_wherever_the_stream_is_cut(
         def __init__(self) -> None:
             pass
 
-        def read(self, contig: str, start: int, bins: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+        def read(self, contig: str, start: int, bins: int) -> dict[str, np.ndarray]:
             return {}
 
     tiles = list(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyBigWig
 import pybigtools
+import pyBigWig
 import pytest
 
 from tfbind.contract import Geometry
@@ -87,10 +87,9 @@ def write_bigwig(
     path: Path, batches: list[Intervals], scores: list[npt.NDArray[np.float32]]
 ) -> None:
     sizes = {"chr1": 100_000, "chr2": 50_000, "chr10": 50_000}
-    writer = BigWigWriter(path, sizes, Centres(Geometry(), "b", ordered=True))
-    for batch, some in zip(batches, scores, strict=True):
-        writer.add(batch, some, {name: name for name in sizes})
-    writer.close(50)
+    with BigWigWriter(path, sizes, Centres(Geometry(), "b", ordered=True)) as writer:
+        for batch, some in zip(batches, scores, strict=True):
+            writer.add(batch, some, {name: name for name in sizes})
 
 
 def test_bigwig_takes_contigs_in_any_order_and_holds_the_bedgraphs_values(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from tfbind.intervals import text_blocks
 
 A, C, G, T, UNKNOWN = range(5)
 BIGWIG_MAGICS = (bytes.fromhex("888ffc26"), bytes.fromhex("26fc8f88"))
+
+# htslib prints what goes wrong; an InputError says it instead, in one line.
+pysam.set_verbosity(0)
 
 _CODES = np.full(256, UNKNOWN, np.uint8)
 for _code, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
@@ -109,7 +112,8 @@ def read_alias(path: str | Path) -> dict[str, str]:
         At a line that has not two columns.
     """
     names: dict[str, str] = {}
-    for number, line in enumerate(_small_text(path).splitlines(), 1):
+    text = b"".join(text_blocks_of(path)).decode("utf-8", "replace")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split()
@@ -119,7 +123,9 @@ def read_alias(path: str | Path) -> dict[str, str]:
                 path=path,
                 line=number,
             )
-        names |= {fields[0]: fields[1]}
+        if names.get(fields[0], fields[1]) != fields[1]:
+            raise InputError(f"gives {fields[0]!r} two aliases", path=path, line=number)
+        names[fields[0]] = fields[1]
         names.setdefault(fields[1], fields[0])
     return names
 
@@ -138,13 +144,16 @@ def contig_sizes(path: str | Path) -> dict[str, int]:
     InputError
         If the file is none of these.
     """
-    head = first_bytes(path, 4)
-    if head in BIGWIG_MAGICS:
-        with pyBigWig.open(str(path)) as bigwig:
-            return {str(name): int(size) for name, size in bigwig.chroms().items()}
-    if next(text_blocks_of(path), b"")[:1] == b">":
-        return Genome(path).sizes
-    return _two_column_sizes(path)
+    first_bytes(path, 0)
+    with open(path, "rb") as stream:  # once: it may be a pipe, such as bash's <(cut -f 1,2 FILE)
+        if stream.peek(4)[:4] in BIGWIG_MAGICS:
+            with open_bigwig(path) as bigwig:
+                return {str(name): int(size) for name, size in bigwig.chroms().items()}
+        blocks = text_blocks(stream, path)
+        first = next(blocks, b"")
+        if first.startswith(b">"):
+            return Genome(path).sizes
+        return _two_column_sizes(b"".join([first, *blocks]), path)
 
 
 def first_bytes(path: str | Path, count: int) -> bytes:
@@ -162,6 +171,31 @@ def first_bytes(path: str | Path, count: int) -> bytes:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
 
 
+def open_bigwig(path: str | Path) -> Any:
+    """Open a bigWig.
+
+    Returns
+    -------
+    pyBigWig.bigWigFile
+
+    Raises
+    ------
+    InputError
+        If the file is no bigWig, or is damaged.
+    """
+    head = first_bytes(path, 32)
+    if head[:4] not in BIGWIG_MAGICS:
+        raise InputError("is no bigWig; convert it, for example with bedGraphToBigWig", path=path)
+    # libBigWig prints what it finds amiss; a file cut short, the usual damage, is seen before.
+    index = int.from_bytes(head[24:32], "little" if head[0] == 0x26 else "big")
+    if len(head) < 32 or os.path.getsize(path) <= index:
+        raise InputError("is a bigWig cut short; copy or make it again", path=path)
+    try:
+        return pyBigWig.open(str(path))
+    except RuntimeError as error:
+        raise InputError("is a damaged bigWig; copy or make it again", path=path) from error
+
+
 def text_blocks_of(path: str | Path) -> Iterator[bytes]:
     """Yield the text of a file in blocks of whole lines, decompressed.
 
@@ -175,13 +209,9 @@ def text_blocks_of(path: str | Path) -> Iterator[bytes]:
         yield from text_blocks(stream, path)
 
 
-def _small_text(path: str | Path) -> str:
-    return b"".join(text_blocks_of(path)).decode("utf-8", "replace")
-
-
-def _two_column_sizes(path: str | Path) -> dict[str, int]:
+def _two_column_sizes(text: bytes, path: str | Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for number, line in enumerate(_small_text(path).splitlines(), 1):
+    for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split()
@@ -262,15 +292,24 @@ class Genome:
         codes = np.full(end - start, UNKNOWN, np.uint8)
         first, last = max(start, 0), min(end, size)
         if first < last:
-            letters = self._handle().fetch(contig, first, last).encode()
-            if len(letters) != last - first:
-                raise InputError(
-                    f"gave {len(letters)} bases for {contig}:{first + 1}-{last}, expected "
-                    f"{last - first}; its index is of another file: remove {self.path}.fai",
-                    path=self.path,
-                )
+            letters = self._fetch(contig, first, last)
             codes[first - start : last - start] = base_codes(letters)
         return codes
+
+    def _fetch(self, contig: str, first: int, last: int) -> bytes:
+        """Read bases inside a contig; where the file ends early, fewer may come or none."""
+        try:
+            letters = self._handle().fetch(contig, first, last).encode()
+        except (OSError, ValueError):
+            letters = b""
+        if len(letters) != last - first:
+            raise InputError(
+                f"gave {len(letters)} bases for {contig}:{first + 1}-{last}, expected "
+                f"{last - first}; it is cut short, or its index is of another file: copy it again "
+                f"or remove {self.path}.fai",
+                path=self.path,
+            )
+        return letters
 
 
 def _make_index(path: str) -> None:
@@ -289,8 +328,7 @@ def _make_index(path: str) -> None:
     except (pysam.utils.SamtoolsError, OSError) as error:
         for left in (made, made_gzi):
             Path(left).unlink(missing_ok=True)
-        advice = f"bgzip it (not gzip), then run: samtools faidx {path}"
-        why = " ".join(str(error).replace("\\n", " ").split())
-        raise InputError(
-            f"has no index and none can be made ({why}); {advice}", path=path
-        ) from error
+        advice = f"run where the folder can be written: samtools faidx {path}"
+        if compressed:
+            advice = f"compress it with bgzip, not gzip, then {advice}"
+        raise InputError(f"has no index and none can be made; {advice}", path=path) from error

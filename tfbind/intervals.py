@@ -253,7 +253,7 @@ class IntervalReader:
         kept = [
             (line, number)
             for number, line in enumerate(lines, first)
-            if line.strip() and not line.startswith(SKIPPED)
+            if line and not line.startswith(SKIPPED)
         ]
         return (
             b"".join(line + b"\n" for line, _ in kept),

@@ -1,10 +1,10 @@
 """Scores of bins by ONNX Runtime, chunk by chunk.
 
 A chunk is a fixed count of bins at fixed places on the contig: chunk k of length c holds those
-that begin at phase + stride * (k * c), up to phase + stride * (k * c + c - 1). It is always computed
-whole, with the genome that is there, however few of its bins are asked for. So every call of the
-runtime has one shape, and a bin's score depends on its coordinate and the chunk length alone:
-neither on the other bins of the input nor on the threads.
+that begin at phase + stride * k * c and up to c - 1 strides behind. It is always computed whole,
+with the genome that is there, however few of its bins are asked for. So every call of the runtime
+has one shape, and a bin's score depends on its coordinate and the chunk length alone: neither on
+the other bins of the input nor on the threads.
 """
 
 import ctypes

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyBigWig
 
 from tfbind.errors import InputError
-from tfbind.genome import BIGWIG_MAGICS, first_bytes
+from tfbind.genome import open_bigwig
 
 
 class Signal:
@@ -34,19 +33,12 @@ class Signal:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        if first_bytes(path, 4) not in BIGWIG_MAGICS:
-            raise InputError(
-                "is no bigWig; convert it, for example with bedGraphToBigWig", path=path
-            )
         self._local = threading.local()
         self.sizes: dict[str, int] = dict(self._handle().chroms())
 
     def _handle(self) -> Any:
         if not hasattr(self._local, "handle"):
-            try:
-                self._local.handle = pyBigWig.open(self.path)
-            except RuntimeError as error:
-                raise InputError("is a damaged bigWig; make it again", path=self.path) from error
+            self._local.handle = open_bigwig(self.path)
         return self._local.handle
 
     def values(self, contig: str, start: int, end: int) -> npt.NDArray[np.float32]:

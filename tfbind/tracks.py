@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,11 @@ class Centres:
         self._ordered = ordered
         self._last: dict[str, int] = {}
         self._contig = ""
+
+    @property
+    def width(self) -> int:
+        """Base pairs that each score covers."""
+        return self._geometry.stride
 
     def __call__(
         self, batch: Intervals
@@ -124,7 +129,7 @@ class BigWigWriter:
     Parameters
     ----------
     path : str or Path
-        Written by `close`.
+        Written at the end of a `with`, unless by an error.
     sizes : mapping of str to int
         Contigs and their sizes in base pairs, in the header's order.
     centres : Centres
@@ -135,10 +140,18 @@ class BigWigWriter:
         self._path = str(path)
         self._sizes = dict(sizes)
         self._centres = centres
-        self._kept: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `close`)
+        self._kept: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `__exit__`)
             dir=Path(path).parent
         )
         self._parts: dict[str, list[tuple[int, int]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._kept:
+            if kind is None:
+                self._write()
 
     def add(self, batch: Intervals, scores: Scores, names: Mapping[str, str]) -> None:
         """Keep a batch.
@@ -156,15 +169,8 @@ class BigWigWriter:
             self._kept.write(starts.astype(np.uint32).tobytes())
             self._kept.write(scores[run].astype(np.float32).tobytes())
 
-    def close(self, width: int) -> None:
-        """Write the file.
-
-        Parameters
-        ----------
-        width : int
-            Of each score's place, base pairs.
-        """
-        with self._kept, pyBigWig.open(self._path, "w") as bigwig:
+    def _write(self) -> None:
+        with pyBigWig.open(self._path, "w") as bigwig:
             bigwig.addHeader(list(self._sizes.items()))
             for contig in self._sizes:
                 for offset, count in self._parts.get(contig, []):
@@ -175,5 +181,5 @@ class BigWigWriter:
                         contig,
                         starts.astype(np.int64),
                         values=values.astype(np.float64),
-                        span=width,
+                        span=self._centres.width,
                     )
