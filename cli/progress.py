@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 class Advance(Protocol):
     """Tell how much more is done."""
 
-    def __call__(self, amount: float) -> None:
-        """Add to what is done, in the unit of the progress bar."""
+    def __call__(self, amount: float, note: str = "") -> None:
+        """Add to what is done, in the unit of the progress bar, with a note beside it."""
 
 
 class Sized(Protocol):
@@ -36,7 +36,7 @@ def advancing(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
 def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Iterator[Advance]:
     """Show what is done, the rate and the time left, if standard error is a terminal."""
     if quiet or not sys.stderr.isatty() or not _first_on_terminal():
-        yield lambda _: None
+        yield lambda amount, note="": None
         return
     from rich.console import Console
     from rich.progress import (
@@ -61,7 +61,11 @@ def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Itera
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda amount: bar.advance(task, amount)
+
+        def advance(amount: float, note: str = "") -> None:
+            bar.update(task, advance=amount, description=f"{what} {note}".rstrip())
+
+        yield advance
 
 
 def _first_on_terminal() -> bool:

@@ -185,7 +185,10 @@ def _fit(
     from tfbind.tiles import PIECE
     from tfbind.training import Epoch, fit
 
+    done: list[Epoch] = []
+
     def tell(epoch: Epoch) -> None:
+        done.append(epoch)
         say(
             f"epoch {epoch.number}: {epoch.seconds:.0f} s, loss {epoch.loss:.4f}, validation loss "
             f"{epoch.validation_loss:.4f}, validation AUPRC {epoch.validation_auprc:.4f}",
@@ -194,6 +197,8 @@ def _fit(
 
     total = training.pieces * PIECE * settings.epochs
     with progress("training", "bins", total=total, quiet=quiet) as advance:
-        return fit(
-            model, inputs, training, validation, settings, lambda bins, _: advance(bins), tell
-        )
+
+        def step(bins: int, loss: float) -> None:
+            advance(bins, f"epoch {len(done) + 1}, loss {loss:.4f}")
+
+        return fit(model, inputs, training, validation, settings, step, tell)

@@ -7,8 +7,11 @@ has one shape, and a bin's score depends on its coordinate and the chunk length 
 the other bins of the input nor on the threads.
 """
 
+import contextlib
 import ctypes
 import hashlib
+import io
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +37,8 @@ CHUNKS_READ = 16
 """Most neighbouring chunks for which the genome is read at once."""
 
 BATCHES_AHEAD = 2
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+FATAL = 4
 CHUNKS_KEPT = 64
 
 Scores = npt.NDArray[np.float32]
@@ -136,14 +141,16 @@ def _session(content: bytes, device: str, path: str) -> onnxruntime.InferenceSes
     options = onnxruntime.SessionOptions()
     # Calls run in parallel; threads inside a call would only wait for each other.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
+    providers = _providers(device)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=_providers(device))
-    except Exception as error:  # the runtime's exceptions have no common base of their own
+        session = onnxruntime.InferenceSession(
+            content, options, providers=providers, enable_fallback=0
+        )
+    except Exception as error:  # the runtime's exceptions have no base of their own
         if device == "auto" and "CUDA" in str(error):
             return _session(content, "cpu", path)
         raise InputError(f"is no ONNX model that can be loaded: {error}", path=path) from error
-    if device.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
+    if device.startswith("cuda") and CUDA not in session.get_providers():
         raise InputError(
             f"--device {device} cannot be used: ONNX Runtime found no CUDA device or its "
             "libraries; see the README on GPUs, or give --device cpu"
@@ -152,14 +159,17 @@ def _session(content: bytes, device: str, path: str) -> onnxruntime.InferenceSes
 
 
 def _providers(device: str) -> list[Any]:
-    if device == "cpu" or (device == "auto" and not _cuda_driver()):
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return ["CPUExecutionProvider"]
-    onnxruntime.preload_dlls()
-    _, _, number = device.partition(":")
-    options = {"device_id": number or "0", "cudnn_conv_algo_search": "HEURISTIC"}
-    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise InputError(f"found --device {device}, expected auto, cpu, cuda or cuda:N")
+    # The runtime writes what it lacks on both streams of the process; `_session` says it instead.
+    onnxruntime.set_default_logger_severity(FATAL)
+    has_cuda = CUDA in onnxruntime.get_available_providers()
+    if device == "cpu" or not has_cuda or (device == "auto" and not _cuda_driver()):
+        return [CPU]
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
+    number = device.partition(":")[2] or "0"
+    return [(CUDA, {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
 
 
 def _cuda_driver() -> bool:
