@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a genome, DNase and CTCF peaks of two cell types to a binding track, on real data.
-# Learns in HeLa-S3 on chrX:38-50 Mb; scores K562, which it never saw, and measures on chrX:50-54 Mb.
+# Learns in HeLa-S3 on chrX below 50 Mb; scores K562, which it never saw, and measures on chrX:50-54 Mb.
 #   examples/demo.sh [FOLDER]     writes into FOLDER (default: demo)
 set -euo pipefail
 
@@ -8,19 +8,23 @@ data=$(cd "$(dirname "$0")/data" && pwd)
 out=${1:-demo}
 mkdir -p "$out"
 cd "$out"
-export TFBIND_FASTA=$data/hg19.chrX_38-54Mb.fa.gz
+export TFBIND_FASTA=$data/hg19.chrX_cut.fa.gz
 
 step() { printf '\n\033[1m%s\033[0m\n' "$1" >&2; }
 
-step "1/5 Bins of chrX:38-50 Mb, labelled by CTCF ChIP-seq in HeLa-S3, into tiles"
-tfbind bin --region chrX:38000001-50000000 |
+step "1/5 Bins of chrX below 50 Mb, labelled by CTCF ChIP-seq in HeLa-S3, into tiles"
+# Below 38 Mb the example genome has only the bases around peaks: pass over the rest.
+{
+  tfbind bin --region chrX:1-38000000 --skip-n 0
+  tfbind bin --region chrX:38000001-50000000
+} |
   tfbind label --conservative "$data/HeLa-S3.CTCF.conservative.narrowPeak.gz" \
     --relaxed "$data/HeLa-S3.CTCF.relaxed.narrowPeak.gz" |
-  tfbind sample --accessible "$data/HeLa-S3.dnase.narrowPeak.gz" --background 40000 --seed 1 |
+  tfbind sample --accessible "$data/HeLa-S3.dnase.narrowPeak.gz" --background 50000 --seed 1 |
   tfbind features --signal dnase="$data/HeLa-S3.dnase.bw" --cell HeLa-S3 --force -o hela.tiles
 
-step "2/5 Train the network; the best epoch is chosen on chrX:47-50 Mb"
-tfbind train hela.tiles --arch shallow --validate chrX:47000001-50000000 --epochs 40 --seed 1 \
+step "2/5 Train the network; the best epoch is chosen on chrX:44-47 Mb"
+tfbind train hela.tiles --arch shallow --validate chrX:44000001-47000000 --epochs 30 --seed 1 \
   --force -o ctcf.keras
 
 step "3/5 Export to ONNX"

@@ -1,5 +1,8 @@
 r"""Cut the example data from public files: hg19 chrX, DNase and CTCF peaks of two cell types.
 
+The bases of one interval are kept whole. Before it, where the first cell type is to be learnt from,
+only those around its peaks are kept, so that a few megabytes hold enough peaks to learn from.
+
 Every output keeps the coordinates of hg19. Peak files are gzip, of any chromosomes:
 
     python examples/make_data.py --fasta hg19.fa.gz \
@@ -22,15 +25,29 @@ import pysam
 CONTIG = "chrX"
 SIZE = 69_999_930
 START, END = 38_000_000, 54_000_000  # zero-based, half-open: chrX:38,000,001-54,000,000
+PAD = 1000
 LINE = 60
 LINES_AT_ONCE = 100_000
 
 
-def cut_fasta(source: Path, target: Path) -> None:
-    """Write the contig as BGZF with its indices, every base outside of the interval as N."""
+def around(peaks: list[Path]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Mark the bases of the interval, and those within a pad of any peak before it."""
+    kept = np.zeros(SIZE, np.bool_)
+    kept[START:END] = True
+    for path in peaks:
+        with gzip.open(path) as lines:
+            for line in lines:
+                contig, start, end, *_ = line.split(b"\t")
+                if contig == CONTIG.encode() and int(end) <= START:
+                    kept[max(int(start) - PAD, 0) : int(end) + PAD] = True
+    return kept
+
+
+def cut_fasta(source: Path, target: Path, peaks: list[Path]) -> None:
+    """Write the contig as BGZF with its indices, every base that is not kept as N."""
     with pysam.FastaFile(str(source)) as fasta:
-        inside = fasta.fetch(CONTIG, START, END).encode()
-    letters = b"N" * START + inside + b"N" * (SIZE - END)
+        bases = np.frombuffer(fasta.fetch(CONTIG, 0, SIZE).encode(), np.uint8)
+    letters = np.where(around(peaks), bases, np.uint8(ord("N"))).tobytes()
     with pysam.BGZFile(str(target), "w9", None) as out:
         out.write(f">{CONTIG}\n".encode())
         for first in range(0, SIZE, LINE * LINES_AT_ONCE):
@@ -40,13 +57,13 @@ def cut_fasta(source: Path, target: Path) -> None:
     pysam.faidx(str(target))
 
 
-def cut_peaks(source: Path, target: Path) -> None:
-    """Keep the peaks that lie wholly inside of the interval, their columns unchanged."""
+def cut_peaks(source: Path, target: Path, begin: int) -> None:
+    """Keep the peaks that lie between a place and the interval's end, their columns unchanged."""
     kept = []
     with gzip.open(source) as lines:
         for line in lines:
             contig, start, end, *_ = line.split(b"\t")
-            if contig == CONTIG.encode() and int(start) >= START and int(end) <= END:
+            if contig == CONTIG.encode() and int(start) >= begin and int(end) <= END:
                 kept.append(line)
     kept.sort(key=lambda line: [int(field) for field in line.split(b"\t")[1:3]])
     # No name and no time in the header, so that the same peaks are the same bytes.
@@ -54,19 +71,19 @@ def cut_peaks(source: Path, target: Path) -> None:
         out.writelines(kept)
 
 
-def paint(peaks: Path, target: Path) -> None:
+def paint(peaks: Path, target: Path, begin: int) -> None:
     """Write a bigWig of each peak's signalValue over its bases, the largest where peaks overlap."""
-    track = np.zeros(END - START, np.float32)
+    track = np.zeros(END - begin, np.float32)
     with gzip.open(peaks) as lines:
         for line in lines:
             contig, start, end, *rest = line.split(b"\t")
-            if contig == CONTIG.encode() and int(start) < END and int(end) > START:
-                covered = track[max(int(start) - START, 0) : int(end) - START]
+            if contig == CONTIG.encode() and int(start) < END and int(end) > begin:
+                covered = track[max(int(start) - begin, 0) : int(end) - begin]
                 np.maximum(covered, np.float32(rest[3]), out=covered)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(track)) + 1, [len(track)]])
     values = track[edges[:-1]]
     shown = values > 0
-    starts, ends = edges[:-1][shown] + START, edges[1:][shown] + START
+    starts, ends = edges[:-1][shown] + begin, edges[1:][shown] + begin
     with pyBigWig.open(str(target), "w") as bigwig:
         bigwig.addHeader([(CONTIG, SIZE)])
         bigwig.addEntries(
@@ -91,13 +108,16 @@ def main() -> None:
     parser.add_argument("-o", dest="folder", type=Path, required=True, metavar="FOLDER")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    cut_fasta(asked.fasta, asked.folder / "hg19.chrX_38-54Mb.fa.gz")
+    learnt = asked.dnase[0][0]
+    begins = {cell: 0 if cell == learnt else START for cell, _ in asked.dnase}
+    peaks = [path for cell, path in [*asked.dnase, *asked.relaxed] if cell == learnt]
+    cut_fasta(asked.fasta, asked.folder / "hg19.chrX_cut.fa.gz", peaks)
     for cell, path in asked.dnase:
-        cut_peaks(path, asked.folder / f"{cell}.dnase.narrowPeak.gz")
-        paint(path, asked.folder / f"{cell}.dnase.bw")
+        cut_peaks(path, asked.folder / f"{cell}.dnase.narrowPeak.gz", begins[cell])
+        paint(path, asked.folder / f"{cell}.dnase.bw", begins[cell])
     for kind in ("conservative", "relaxed"):
         for cell, path in getattr(asked, kind):
-            cut_peaks(path, asked.folder / f"{cell}.CTCF.{kind}.narrowPeak.gz")
+            cut_peaks(path, asked.folder / f"{cell}.CTCF.{kind}.narrowPeak.gz", begins[cell])
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Trained:
 def sources_env(data: Path) -> dict[str, str]:
     """Name the example genome and the DNase of K562, as a user's shell would."""
     return {
-        "TFBIND_FASTA": str(data / "hg19.chrX_38-54Mb.fa.gz"),
+        "TFBIND_FASTA": str(data / "hg19.chrX_cut.fa.gz"),
         "TFBIND_SIGNAL": f"dnase={data / 'K562.dnase.bw'}",
     }
 

@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_line(folder: Path) -> None:
 
 @pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
 def test_a_reader_that_goes_away_is_no_error(env: dict[str, str], data: Path, folder: Path) -> None:
-    genome = {"TFBIND_FASTA": str(data / "hg19.chrX_38-54Mb.fa.gz")} | env
+    genome = {"TFBIND_FASTA": str(data / "hg19.chrX_cut.fa.gz")} | env
     out, said = bash("tfbind bin | head -1; echo ${PIPESTATUS[*]}", folder, genome)
     assert (out, said) == ("chrX\t0\t200\n141 0\n", "")
     peaks = data / "K562.CTCF.conservative.narrowPeak.gz"
@@ -239,7 +239,7 @@ def test_a_reader_that_goes_away_is_no_error(env: dict[str, str], data: Path, fo
 
 
 def test_nothing_is_lost_where_output_is_unbuffered(data: Path, folder: Path) -> None:
-    genome = {"TFBIND_FASTA": str(data / "hg19.chrX_38-54Mb.fa.gz")}
+    genome = {"TFBIND_FASTA": str(data / "hg19.chrX_cut.fa.gz")}
     script = "tfbind bin | tail -1; tfbind bin | wc -l"
     expected = "chrX\t69999700\t69999900\n1399995\n"
     for env in (genome, genome | {"PYTHONUNBUFFERED": "1"}):
@@ -248,7 +248,7 @@ def test_nothing_is_lost_where_output_is_unbuffered(data: Path, folder: Path) ->
 
 @pytest.mark.parametrize("reader_stays", [True, False])
 def test_ctrl_c_in_a_full_pipe(reader_stays: bool, data: Path, folder: Path) -> None:
-    process = start(["bin", data / "hg19.chrX_38-54Mb.fa.gz"], folder)
+    process = start(["bin", data / "hg19.chrX_cut.fa.gz"], folder)
     assert process.stdout
     assert process.stderr
     assert process.stdout.read(5) == b"chrX\t"
@@ -349,7 +349,7 @@ def test_a_process_substitution_may_be_the_output(folder: Path) -> None:
 
 
 def test_progress_is_for_terminals_only(data: Path, folder: Path, tfbind: Tfbind) -> None:
-    args: list[str | Path] = ["bin", data / "hg19.chrX_38-54Mb.fa.gz"]
+    args: list[str | Path] = ["bin", data / "hg19.chrX_cut.fa.gz"]
     piped = tfbind(*args)
     assert piped.stderr == b""
     out, shown = on_a_terminal(args, folder)
@@ -360,7 +360,7 @@ def test_progress_is_for_terminals_only(data: Path, folder: Path, tfbind: Tfbind
 
 
 def test_no_color_is_respected(data: Path, folder: Path) -> None:
-    args: list[str | Path] = ["bin", data / "hg19.chrX_38-54Mb.fa.gz"]
+    args: list[str | Path] = ["bin", data / "hg19.chrX_cut.fa.gz"]
     _, shown = on_a_terminal(args, folder, {"NO_COLOR": "1"})
     assert "bins" in shown
     colours = [

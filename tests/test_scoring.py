@@ -28,7 +28,7 @@ Scores = npt.NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def sources(data: Path) -> Sources:
-    genome = Genome(data / "hg19.chrX_38-54Mb.fa.gz")
+    genome = Genome(data / "hg19.chrX_cut.fa.gz")
     return Sources(genome, {"dnase": Signal(data / "K562.dnase.bw")})
 
 
@@ -53,7 +53,7 @@ def keras_on_windows(trained: Trained, data: Path, starts: npt.NDArray[np.int64]
     codes = np.full((len(starts), 1000), 4, np.uint8)
     dnase = np.zeros((len(starts), 1000), np.float32)
     with (
-        pysam.FastaFile(str(data / "hg19.chrX_38-54Mb.fa.gz")) as fasta,
+        pysam.FastaFile(str(data / "hg19.chrX_cut.fa.gz")) as fasta,
         pyBigWig.open(str(data / "K562.dnase.bw")) as bigwig,
     ):
         for row, start in enumerate(starts):
@@ -141,7 +141,7 @@ def test_chunk_lengths_agree(trained: Trained, sources: Sources, whole: Scores, 
 def test_contig_shorter_than_a_window(trained: Trained, data: Path, tmp_path: Path) -> None:
     import pyBigWig
 
-    with pysam.FastaFile(str(data / "hg19.chrX_38-54Mb.fa.gz")) as fasta:
+    with pysam.FastaFile(str(data / "hg19.chrX_cut.fa.gz")) as fasta:
         letters = fasta.fetch("chrX", 48_000_000, 48_000_330)
     (tmp_path / "tiny.fa").write_text(f">scaffold\n{letters}\n")
     with pyBigWig.open(str(tmp_path / "tiny.bw"), "w") as bigwig:
