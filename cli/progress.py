@@ -1,6 +1,7 @@
 """Progress and summaries on standard error, and nowhere else."""
 
 import fcntl
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -68,6 +69,7 @@ def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Itera
         yield advance
 
 
+@functools.cache
 def _first_on_terminal() -> bool:
     """Claim the terminal until the process ends: of the filters of a pipe one draws its bar."""
     try:

@@ -14,7 +14,7 @@ import pysam
 import pysam.utils
 
 from tfbind.errors import InputError, three
-from tfbind.intervals import text_blocks
+from tfbind.text import text_blocks
 
 A, C, G, T, UNKNOWN = range(5)
 BIGWIG_MAGICS = (bytes.fromhex("888ffc26"), bytes.fromhex("26fc8f88"))

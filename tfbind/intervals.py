@@ -3,11 +3,8 @@
 Coordinates are zero-based and half-open, in base pairs, here and everywhere in tfbind.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
@@ -18,13 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from tfbind.errors import InputError
+from tfbind.text import text_blocks
 
-BLOCK = 1 << 20
-"""Bytes of text that are parsed at once: large enough for Arrow, small enough for any cache."""
-
-LONGEST_LINE = 1 << 26
-GZIP_MAGIC = b"\x1f\x8b"
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 SKIPPED = (b"#", b"track", b"browser")
 COLUMN_NAMES = ("contig", "start", "end")
 
@@ -86,10 +78,10 @@ class Intervals:
 
     def lines(self) -> bytes:
         """Give the text back, byte for byte but for the line ends, which are newlines."""
-        return with_columns(self.text.cast(pa.binary()), trim=True)
+        return whole_lines(self.text)
 
 
-def with_columns(text: pa.Array, *columns: pa.Array, trim: bool = False) -> bytes:
+def with_columns(text: pa.Array, *columns: pa.Array) -> bytes:
     """Append columns to lines of text.
 
     Parameters
@@ -97,100 +89,30 @@ def with_columns(text: pa.Array, *columns: pa.Array, trim: bool = False) -> byte
     text : pyarrow.Array, length n, binary
         Lines that end in a tab, as in `Intervals.text`.
     columns : pyarrow.Array, each of length n, string
-    trim : bool
-        Append nothing: turn the tab at the end into a newline.
 
     Returns
     -------
     bytes
         Whole lines.
     """
-    if trim:
-        offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
-        data = np.frombuffer(text.buffers()[2] or b"", np.uint8)
-        whole = data[offsets[0] : offsets[-1]].copy()
-        whole[offsets[1:] - offsets[0] - 1] = ord("\n")
-        return whole.tobytes()
     joined = pc.binary_join_element_wise(
         *(column.cast(pa.binary()) for column in columns), pa.scalar(b""), b"\t"
     )
-    lines = pc.binary_join_element_wise(text, joined, pa.scalar(b"", pa.binary()))
-    return with_columns(lines, trim=True)
+    return whole_lines(pc.binary_join_element_wise(text, joined, pa.scalar(b"", pa.binary())))
+
+
+def whole_lines(text: pa.Array) -> bytes:
+    """Turn the tab at the end of each line, as in `Intervals.text`, into a newline."""
+    lines = np.frombuffer(contents(text), np.uint8).copy()
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
+    lines[offsets[1:] - offsets[0] - 1] = ord("\n")
+    return lines.tobytes()
 
 
 def contents(array: pa.Array) -> bytes:
     """Join the values of a string or binary array into one run of bytes."""
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
     return bytes(memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]])
-
-
-class _Tail(RawIOBase):
-    """A stream that remembers the last bytes that went through it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.last = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        chunk = self.stream.read(len(view))
-        view[: len(chunk)] = chunk
-        self.last = (self.last + chunk)[-len(BGZF_END) :]
-        return len(chunk)
-
-
-def text_blocks(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
-    """Yield whole lines in blocks of about a megabyte, decompressed if they are gzip or BGZF.
-
-    Parameters
-    ----------
-    stream : binary file
-        Read once, from where it stands; it need not seek.
-    path : str or Path
-        The name for messages.
-
-    Raises
-    ------
-    InputError
-        Where compressed data are damaged or end early, or a line does not end.
-    """
-    buffered = cast(BufferedReader, stream if hasattr(stream, "peek") else BufferedReader(stream))
-    head = buffered.peek(18)[:18]
-    if not head.startswith(GZIP_MAGIC):
-        yield from _whole_lines(buffered, path)
-        return
-    tail = _Tail(cast(BinaryIO, buffered))
-    try:
-        yield from _whole_lines(cast(BinaryIO, gzip.GzipFile(fileobj=BufferedReader(tail))), path)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"the gzip data are damaged or cut short ({error}); copy or make the file again",
-            path=path,
-        ) from error
-    if head[3] & 4 and head[12:14] == b"BC" and tail.last != BGZF_END:
-        raise InputError(
-            "the BGZF data are cut short: no end-of-file block; copy or make the file again",
-            path=path,
-        )
-
-
-def _whole_lines(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
-    rest: list[bytes] = []
-    held = 0
-    while chunk := stream.read(BLOCK):
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield b"".join([*rest, chunk[:cut]])
-            rest, held = [], 0
-        rest.append(chunk[cut:])
-        held += len(chunk) - cut
-        if held > LONGEST_LINE:
-            raise InputError("found no line end in 64 MB, expected lines of text", path=path)
-    if held:
-        yield b"".join([*rest, b"\n"])
 
 
 class IntervalReader:

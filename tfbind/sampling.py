@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tfbind.intervals import Intervals, concatenate, with_columns
+from tfbind.intervals import Intervals, concatenate, whole_lines
 from tfbind.labels import LETTERS, label_codes
 from tfbind.regions import IntervalSet, RegionSet
 
@@ -235,7 +235,7 @@ class Sampler:
         taken = (keys <= self._draw.highest) & (lengths > 0)
         for block in np.flatnonzero(taken).tolist():
             row, length = int(first_rows[block]), int(lengths[block])
-            text = with_columns(batch.text.slice(row, length), trim=True)
+            text = whole_lines(batch.text.slice(row, length))
             part = _Fragment(len(self._batches) - 1, row, text, codes[row : row + length].copy())
             self._draw.add(float(keys[block]), self._open[0] + block, part)
         self._last = (batch.contigs[batch.codes[-1]], int(batch.starts[-1]), int(places[-1]))
@@ -275,9 +275,9 @@ class Sampler:
             pieces, done = [], 0
             for part in parts.get(number, []):
                 upto = int(np.searchsorted(kept.rows, part.row))
-                pieces += [with_columns(kept.text.slice(done, upto - done), trim=True), part.text]
+                pieces += [whole_lines(kept.text.slice(done, upto - done)), part.text]
                 done = upto
-            yield b"".join([*pieces, with_columns(kept.text.slice(done), trim=True)])
+            yield b"".join([*pieces, whole_lines(kept.text.slice(done))])
 
     def counts(self) -> tuple[int, npt.NDArray[np.int64]]:
         """Count what `lines` yields.
