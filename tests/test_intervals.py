@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tfbind.intervals
+import tfbind.text
 from tfbind.errors import InputError
 from tfbind.intervals import (
     IntervalReader,
@@ -82,7 +82,7 @@ def texts(draw: st.DrawFn) -> bytes:
 @given(texts(), st.integers(1, 200))
 def test_the_bulk_parser_agrees_with_a_naive_one(text: bytes, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tfbind.intervals, "BLOCK", block)
+        patch.setattr(tfbind.text, "BLOCK", block)
         batches = read(text)
     assert rows(batches) == naive(text)
 
