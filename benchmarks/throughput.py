@@ -14,13 +14,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
 import numpy as np
 
 from tfbind.channels import Sources, channel
+from tfbind.cli.keras_backend import load_keras
 from tfbind.genome import Genome
-from tfbind.networks.files import load_network
 from tfbind.scoring import CHUNK, Model
 from tfbind.signal import Signal
 from tfbind.tiles import Stretches
@@ -58,6 +56,9 @@ def windows_alone(
     options: argparse.Namespace, model: Model, stretches: Stretches, contig: str, start: int
 ) -> tuple[Timed, Timed]:
     """Time ONNX Runtime and Keras on ready-made windows in memory."""
+    load_keras()
+    from tfbind.networks.files import load_network
+
     network = load_network(options.keras)
     count = 32 * CHUNK
     raw = stretches.read(contig, start, count)
