@@ -364,7 +364,7 @@ def read(text: str, contigs: dict[str, int], kind: str, like: Table | None = Non
 
 @pytest.mark.parametrize("swap", ["none", "late", "all"])
 def test_matching_over_many_batches(swap: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfbind.intervals.BLOCK", 512)
+    monkeypatch.setattr("tfbind.text.BLOCK", 512)
     random = np.random.default_rng(5)
     rows = [(f"chr{c}", s, s + 200) for c in (1, 10, 2) for s in range(0, 20_000, 50)]
     letters, values = random.choice(list("UAB"), len(rows)), random.integers(0, 9999, len(rows))
