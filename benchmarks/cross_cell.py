@@ -39,7 +39,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tfbind.genome import Genome
 from tfbind.intervals import Intervals, bed_lines, read_intervals
-from tfbind.matching import letters_of
+from tfbind.labels import AMBIGUOUS, BOUND
+from tfbind.matching import labels_of
 from tfbind.signal import Signal
 
 Floats = npt.NDArray[np.float32]
@@ -248,10 +249,10 @@ def with_dnase(motif: Floats, dnase: Floats) -> Floats:
 
 
 def read_bins(path: Path) -> tuple[Intervals, npt.NDArray[np.uint8]]:
-    """Read bins and their labels, as ASCII letters."""
+    """Read bins and their labels, as codes."""
     with open(path, "rb") as stream:
         bins = read_intervals(stream, path)
-    return bins, letters_of(bins, str(path), 4)
+    return bins, labels_of(bins, str(path), 4)
 
 
 def evaluate_scores(bins: Intervals, scores: Floats, path: Path, labels: Path) -> Metrics:
@@ -268,14 +269,14 @@ def baselines(asked: argparse.Namespace, labels: Path) -> Iterator[tuple[str, Me
     bins, _ = read_bins(labels)
     hits = best_motif(bins, genome, motif)
     yield "motif", evaluate_scores(bins, hits, asked.work / "motif.bed", labels)
-    sampled, letters = read_bins(sample(asked, asked.seeds[0]))
-    known = sampled.select(letters != ord("A"))
+    sampled, known_labels = read_bins(sample(asked, asked.seeds[0]))
+    known = sampled.select(known_labels != AMBIGUOUS)
     dnase = highest_signal(known, Signal(asked.train_cell.dnase))
     model = make_pipeline(
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000)
     )
     features = with_dnase(best_motif(known, genome, motif), dnase)
-    model.fit(features, letters[letters != ord("A")] == ord("B"))
+    model.fit(features, known_labels[known_labels != AMBIGUOUS] == BOUND)
     dnase = highest_signal(bins, Signal(asked.target_cell.dnase))
     odds = model.decision_function(with_dnase(hits, dnase))
     scores = np.where(dnase > 0, odds, FLOOR).astype(np.float32)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnxruntime
 
 from tfbind.channels import Sources, channel
 from tfbind.cli.keras_backend import load_keras
@@ -71,7 +72,11 @@ def windows_alone(
         )
         for spec in model.contract.inputs
     }
-    session = model._session
+    one_thread = onnxruntime.SessionOptions()
+    one_thread.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        options.onnx, one_thread, providers=["CPUExecutionProvider"]
+    )
 
     def onnx() -> None:
         def call(first: int) -> None:

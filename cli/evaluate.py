@@ -112,6 +112,7 @@ def evaluate(
     import numpy as np
 
     from tfbind.evaluation import ranked, summary
+    from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
 
     if labels in STDIN_NAMES and scores in STDIN_NAMES:
         raise typer.BadParameter("scores and labels cannot both come from standard input")
@@ -119,12 +120,12 @@ def evaluate(
     if plot is not None:
         _check_plot(plot, force=force)
     matched = _read(scores, labels, score_column, label_column, quiet=quiet)
-    bound, unbound = (matched.scores[matched.letters == ord(letter)] for letter in "BU")
+    bound, unbound = (matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
     try:
         ranking = ranked(bound, unbound)
     except InputError as error:
         raise InputError(error.message, path=_name(labels or scores)) from error
-    metrics = summary(ranking, int(np.count_nonzero(matched.letters == ord("A"))))
+    metrics = summary(ranking, int(np.count_nonzero(matched.labels == AMBIGUOUS)))
     if plot is not None:
         from tfbind.plots import draw_curves
 
@@ -163,7 +164,7 @@ def _read(
     quiet: bool,
 ) -> "Matched":
     from tfbind.errors import three
-    from tfbind.matching import letters_of, match, read_table, scores_of
+    from tfbind.matching import labels_of, match, read_table, scores_of
 
     contigs: dict[str, int] = {}
     with ExitStack() as stack:
@@ -177,7 +178,7 @@ def _read(
                 advancing(_reader(label_stream, label_path), advance),
                 label_path,
                 contigs,
-                [lambda batch: letters_of(batch, label_path, label_column or LABEL_COLUMN)],
+                [lambda batch: labels_of(batch, label_path, label_column or LABEL_COLUMN)],
             )
         with progress("scores", "bins", total=None, quiet=quiet) as advance:
             scored = read_table(
@@ -215,12 +216,12 @@ def _read_one(
     """Read scores and labels that stand side by side in one file."""
     from itertools import chain
 
-    from tfbind.matching import Matched, holds_letters, in_order, letters_of, read_table, scores_of
+    from tfbind.matching import Matched, holds_labels, in_order, labels_of, read_table, scores_of
 
     batches = _reader(stream, path)
     head = [batch for batch in (next(batches, None),) if batch is not None]
     if label_column is None and head:
-        if len(head[0].extra) < 2 or not holds_letters(head[0], LABEL_COLUMN):
+        if len(head[0].extra) < 2 or not holds_labels(head[0], LABEL_COLUMN):
             raise InputError(
                 f"found {len(head[0].extra) + 3} columns and no labels in column {LABEL_COLUMN}; "
                 "give --labels FILE, or --label-column N",
@@ -234,12 +235,12 @@ def _read_one(
             {},
             [
                 lambda batch: scores_of(batch, path, score_column),
-                lambda batch: letters_of(batch, path, label_column or LABEL_COLUMN),
+                lambda batch: labels_of(batch, path, label_column or LABEL_COLUMN),
             ],
         )
     in_order(table, "bins")
-    values, letters = table.columns
-    return Matched(values, letters)
+    values, codes = table.columns
+    return Matched(values, codes)
 
 
 def _write(

@@ -64,8 +64,8 @@ def features(
     label writes it; without labels the tiles can be scored but not learnt from.
 
     Writes an Arrow IPC stream: a row for each run of bins, with the base codes (A 0, C 1, G 2,
-    T 3, other 4) and the raw values of each signal from 400 bp before the first bin to 400 bp
-    behind the last. Every bin is in exactly one tile.
+    T 3, other 4) and the raw values of each signal under the windows of all its bins. Every bin
+    is in exactly one tile.
 
     For example:
 
@@ -117,7 +117,9 @@ def _experiment_names(
     from tfbind.errors import InputError
     from tfbind.labels import column_names
 
-    columns = len(first.extra) if first is not None else 0
+    # Without a bin the last comment that has more than three fields names the columns.
+    fields = [len(line.split("\t")) for line in header]
+    columns = len(first.extra) if first else next((n - 3 for n in fields[::-1] if n > 3), 0)
     named = names.split(",") if names else column_names(header, columns + 3) or []
     if not names and not named and columns == 1:
         return ("bound",)
@@ -133,7 +135,7 @@ def _experiment_names(
 def _summary(counts: dict[str, Any], cell: str, check: "BinCheck") -> str:
     bound = ", ".join(f"{count} bound in {name}" for name, count in counts["bound"].items())
     parts = [
-        f"{cell}: {counts['tiles']} tiles of {counts['bins']} bins",
+        f"{cell or 'no cell named'}: {counts['tiles']} tiles of {counts['bins']} bins",
         f"{counts['fillers']} more fill gaps",
         *([bound] if bound else []),
         *([f"{check.skipped} skipped on contigs without signal"] if check.skipped else []),

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from .places import alias_in
+from .progress import say
+
 if TYPE_CHECKING:
     from tfbind.channels import Sources
 
@@ -37,10 +40,13 @@ def open_sources(
 ) -> "Sources":
     """Open a genome and signals, with the ways to find a contig under another name."""
     from tfbind.channels import Sources
-    from tfbind.genome import ContigNames, Genome, read_alias
+    from tfbind.genome import ContigNames, Genome
     from tfbind.signal import Signal
 
     if fasta is None:
         raise typer.BadParameter("no genome: give --fasta FILE or set TFBIND_FASTA")
-    names = functools.partial(ContigNames, alias=read_alias(alias) if alias else {}, prefix=prefix)
-    return Sources(Genome(fasta), {name: Signal(path) for name, path in signals.items()}, names)
+    names = functools.partial(ContigNames, alias=alias_in(alias), prefix=prefix)
+    sources = Sources(Genome(fasta), {name: Signal(path) for name, path in signals.items()}, names)
+    for doubt in sources.longer_contigs()[:1]:
+        say(doubt, quiet=False)
+    return sources

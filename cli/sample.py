@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import Alias, BedInput, ChrPrefix, Force, Output, Quiet, Seed
-from .places import alias_in, read_interval_set, refuse_stdin_twice, regions_in
+from .places import Prefix, alias_in, read_interval_set, refuse_stdin_twice, regions_in
 from .progress import advancing, progress, say
 from .streams import reading, refuse_existing, writing
 
@@ -63,7 +63,7 @@ def sample(
 
     refuse_existing(output, force=force)
     refuse_stdin_twice(bed, accessible)
-    held_out = _held_out(holdout)
+    held_out = _held_out(holdout, alias_in(alias), chr_prefix)
     places = None
     if accessible is not None:
         places = read_interval_set(accessible, alias_in(alias), chr_prefix)
@@ -84,20 +84,28 @@ def sample(
         out.writelines(sampler.lines())
     for line in _summary(sampler, reader.header, columns, background):
         say(line, quiet=quiet)
-    if held_out is not None and sampler.read and not sampler.dropped:
-        say(_nothing_held_out(held_out), quiet=quiet)
+    if held_out is not None and sampler.read and held_out.unmet():
+        # Told even if quiet: a name that is misspelt would let the held-out bins through.
+        say(_not_held_out(held_out), quiet=False)
 
 
-def _held_out(holdout: list[str] | None) -> "RegionSet | None":
+def _held_out(
+    holdout: list[str] | None, alias: dict[str, str], prefix: Prefix
+) -> "RegionSet | None":
     from tfbind.regions import RegionSet
 
-    return RegionSet(regions_in("--holdout", holdout, {})) if holdout else None
+    if not holdout:
+        return None
+    return RegionSet(regions_in("--holdout", holdout, {}), alias=alias, prefix=prefix)
 
 
-def _nothing_held_out(held_out: "RegionSet") -> str:
+def _not_held_out(held_out: "RegionSet") -> str:
     from tfbind.errors import three
 
-    return f"no bin was held out: the bins name {three(held_out.axis.asked)}"
+    return (
+        f"--holdout {three(held_out.unmet())}: no bin is on it; the bins name "
+        f"{three(held_out.axis.asked)}"
+    )
 
 
 def _summary(sampler: "Sampler", header: list[str], columns: int, background: int) -> list[str]:

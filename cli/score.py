@@ -59,8 +59,14 @@ def score(
         typer.Option(metavar="auto|cpu|cuda[:N]", help="Compute here; auto: CUDA if there is one."),
     ] = "auto",
     chunk: Annotated[
-        int, typer.Option(metavar="BINS", min=1, help="Bins that the network reads at a time.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            metavar="BINS",
+            min=1,
+            help="Bins that are computed at a time, asked for or not: 16 suits scattered bins and "
+            "small scaffolds. Default: 256, or 32 for windows.",
+        ),
+    ] = None,
     windows: Annotated[
         bool,
         typer.Option(
@@ -143,12 +149,14 @@ def _wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) ->
 def _provenance(model: "Model", sources: "Sources") -> bytes:
     import tfbind
 
-    signals = [f"{name}={Path(one.path).name}" for name, one in sources.signals.items()]
+    signals = [f"signal:{name}={Path(one.path).name}" for name, one in sources.signals.items()]
     parts = [
         "#tfbind",
         f"version={tfbind.__version__}",
         f"model={Path(model.path).name}",
         f"sha256={model.sha256}",
+        f"chunk={model.chunk}",
+        *([] if model.scans else ["windows"]),
         f"genome={Path(sources.genome.path).name}",
         *signals,
     ]

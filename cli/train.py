@@ -10,8 +10,9 @@ import typer
 
 from .keras_backend import load_keras
 from .options import Force, Quiet, Seed
+from .places import regions_in
 from .progress import progress, say
-from .streams import on_disk, refuse_existing, replacing, writing
+from .streams import on_disk, replacing, writing
 
 if TYPE_CHECKING:
     import keras
@@ -77,16 +78,18 @@ def train(
     together. The epoch with the best AUPRC on the validation part is kept; Ctrl-C stops early and
     keeps the best so far.
 
-    Writes a .keras file with the model's contract inside, and beside it FILE.history.tsv with a
-    line for each epoch.
+    Writes a .keras file with the model's contract inside, and beside it a .history.tsv of the
+    same name with a line for each epoch.
 
     For example:
 
         tfbind train hela.tiles gm12878.tiles --validate chr9 -o ctcf.keras
     """
-    refuse_existing(output, force=force)
     if Path(output).suffix != ".keras":
         raise typer.BadParameter(f"found -o {output}, expected a name that ends in .keras")
+    if batch % 8:
+        raise typer.BadParameter(f"found --batch {batch}, expected a multiple of 8 bins")
+    record = str(Path(output).with_suffix(".history.tsv"))
     load_keras()
     import keras
 
@@ -97,6 +100,9 @@ def train(
     settings = Settings(epochs, patience, batch, learning_rate, ambiguous, not one_strand, seed)
     build = architecture(arch)
     with ExitStack() as stack:
+        # Both are claimed before the work is done for them.
+        part = stack.enter_context(replacing(output, force=force))
+        table = stack.enter_context(writing(record, force=force))
         files = [_tile_file(path, stack) for path in tiles]
         training, validation, regions = _parts(files, validate or [], seed, stack)
         contents = files[0].contents
@@ -109,11 +115,8 @@ def train(
         contract = contract_of(
             model, arch, wanted, training, validation, regions, settings, history
         )
-        network = Network(model, contract, check_tiles(validation))
-    with replacing(output, force=force) as part:
-        save_network(network, part)
-    with writing(f"{Path(output).with_suffix('')}.history.tsv", force=True) as stream:
-        stream.write(history_tsv(history).encode())
+        save_network(Network(model, contract, check_tiles(validation)), part)
+        table.write(history_tsv(history).encode())
     best = history.epochs[history.best - 1]
     how = "interrupted; kept" if history.interrupted else "kept"
     say(
@@ -134,7 +137,7 @@ def _parts(
     files: "list[TileFile]", validate: list[str], seed: int, stack: ExitStack
 ) -> "tuple[TileSet, TileSet, list[Region]]":
     """Part tiles into those to learn from and those to choose by."""
-    from tfbind.regions import parse_regions
+    from tfbind.errors import InputError, three
     from tfbind.tilesets import TileSet, draw_regions, part_by_regions, require_alike
 
     held = [_tile_file(text, stack) for text in validate if Path(text).is_file()]
@@ -143,7 +146,14 @@ def _parts(
         raise typer.BadParameter("found regions and files in --validate, expected one of the two")
     if held:
         return TileSet(files), TileSet(held), []
-    regions = parse_regions(validate) or draw_regions(files, VALIDATION_SHARE, seed)
+    regions = regions_in("--validate", validate, {}) or draw_regions(files, VALIDATION_SHARE, seed)
+    contigs = list(dict.fromkeys(name for file in files for name in file.contigs))
+    for region in regions:
+        if region.contig not in contigs:
+            raise InputError(
+                f"--validate {region} is neither a file nor on a contig of the tiles, which lie on "
+                f"{three(contigs)}"
+            )
     return *part_by_regions(files, regions), regions
 
 

@@ -22,7 +22,7 @@ from tfbind.evaluation import (
     recall_at_fdr,
 )
 from tfbind.intervals import IntervalReader, Intervals
-from tfbind.matching import Table, letters_of, match, read_table, scores_of
+from tfbind.matching import Table, labels_of, match, read_table, scores_of
 from tfbind.plots import POINTS, precision_recall_curve, roc_curve
 
 ALL = (auroc, auprc_trapezoid, auprc_davis_goadrich)
@@ -357,7 +357,7 @@ def test_without_matplotlib(tfbind: Tfbind, labels: Path, tmp_path: Path) -> Non
 
 def read(text: str, contigs: dict[str, int], kind: str, like: Table | None = None) -> Table:
     def parse(batch: Intervals) -> npt.NDArray[Any]:
-        return scores_of(batch, "x", None) if kind == "scores" else letters_of(batch, "x", 4)
+        return scores_of(batch, "x", None) if kind == "scores" else labels_of(batch, "x", 4)
 
     return read_table(IntervalReader(BytesIO(text.encode()), "x"), "x", contigs, [parse], like)
 
@@ -381,5 +381,7 @@ def test_matching_over_many_batches(swap: str, monkeypatch: pytest.MonkeyPatch) 
     assert scores.line(1100) == 1102
     assert scores.shown(1100) == "{} {} {}".format(*rows[order[1100]])
     matched = match(scores, labels)
-    pairs = sorted(zip(matched.scores.tolist(), matched.letters.tobytes().decode(), strict=True))
+    pairs = sorted(
+        zip(matched.scores.tolist(), np.array(list("UAB"))[matched.labels].tolist(), strict=True)
+    )
     assert pairs == sorted(zip(values.tolist(), letters.tolist(), strict=True))

@@ -175,28 +175,31 @@ def test_line_numbers_count_over_blocks() -> None:
 def test_header_lines_are_those_above_the_first_interval() -> None:
     reader = IntervalReader(BytesIO(b"#one\n\ntrack x\n#two\r\nc\t1\t2\n#three\n"), "test")
     assert len(list(reader)) == 1
-    assert reader.header[:2] == ["#one", "#two"]
+    assert reader.header == ["#one", "#two"]
 
 
 class _Trickle(RawIOBase):
     """A stream that gives a few bytes at a time, as a slow pipe may."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, step: int) -> None:
         self.rest = text
+        self.step = step
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        part, self.rest = self.rest[:7], self.rest[7:]
+        step = min(self.step, len(view))
+        part, self.rest = self.rest[:step], self.rest[step:]
         view[: len(part)] = part
         return len(part)
 
 
+@pytest.mark.parametrize("step", [1, 2, 7, 13])
 @pytest.mark.parametrize("text", [HEAD + b"chr1\t1\t2", gzip.compress(HEAD)])
-def test_a_stream_may_come_in_pieces(text: bytes) -> None:
-    batches = list(IntervalReader(_Trickle(text), "test"))  # type: ignore[arg-type]
+def test_a_stream_may_come_in_pieces(text: bytes, step: int) -> None:
+    batches = list(IntervalReader(_Trickle(text, step), "test"))  # type: ignore[arg-type]
     plain = text if text.startswith(b"chr") else gzip.decompress(text)
     assert rows(batches) == naive(plain)
 
@@ -236,3 +239,36 @@ def test_merged_covers_the_same_bases(pairs: list[tuple[int, int]]) -> None:
     assert np.array_equal(found, covered)
     assert (firsts < lasts).all()
     assert (firsts[1:] > lasts[:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("c\t0x10\t200\n", "line 1: found start '0x10'"),
+        ("c\t1\t9\nc\t 5\t200\n", "line 2: found start ' 5'"),
+        ("c\t5\t200 \n", "line 1: found end '200 '"),
+        ("c\t+5\t200\n", "line 1: found start '\\+5'"),
+        ("c\t5\t99999999999999999999\n", "line 1: found end 99999999999999999999"),
+        ("c\t1\t2\n\t5\t200\n", "line 2: found no contig"),
+    ],
+)
+def test_what_bed_does_not_know_is_no_number(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read(text.encode())
+
+
+def test_contigs_may_begin_like_track_lines() -> None:
+    text = b"track name=x\nbrowser position c:1-2\ntrack1\t1\t2\nbrowserX\t3\t4\ntrack\n"
+    assert [row[0] for row in rows(read(text))] == ["track1", "browserX"]
+
+
+def test_a_comment_among_intervals_is_no_header() -> None:
+    reader = IntervalReader(BytesIO(b"#above\nc\t1\t2\tU\n#c\t5\t6\tA\nc\t7\t8\tU\n"), "x")
+    assert sum(map(len, reader)) == 2
+    assert reader.header == ["#above"]
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    (batch,) = read(b"\xef\xbb\xbfc\t1\t2\n")
+    assert batch.contigs == ("c",)
+    assert batch.lines() == b"c\t1\t2\n"

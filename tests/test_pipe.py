@@ -59,7 +59,7 @@ def test_the_promised_pipe(trained: Trained, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "0 0"
     first, *lines = (tmp_path / "preds.bedGraph").read_text().splitlines()
     assert first.startswith("#tfbind\tversion=")
-    assert "\tdnase=K562.dnase.bw" in first
+    assert "\tchunk=256\tgenome=hg19.chrX_cut.fa.gz\tsignal:dnase=K562.dnase.bw" in first
     assert len(lines) == 39_997
     assert lines[0].startswith("chrX\t50000075\t50000125\t")
     assert 0 <= float(lines[0].split("\t")[3]) <= 1

@@ -184,6 +184,7 @@ def test_real_bins(tfbind: Tfbind, data: Path) -> None:
         f"tfbind: {certain.sum():,} bins kept, 5,000 of {(~certain & ~held_out).sum():,} others "
         f"drawn, {held_out.sum():,} held out",
         f"tfbind: CTCF: {count[0]:,} U, {count[1]:,} A, {count[2]:,} B",
+        "tfbind: --holdout chr8: no bin is on it; the bins name chrX",
     ]
     again = tfbind(
         *options, "--holdout", "chrX:40,000,001-41,000,000,chr8", stdin=gzip.compress(text)
@@ -217,8 +218,16 @@ def test_fewer_others_than_asked_for_are_all_drawn(tfbind: Tfbind) -> None:
 def test_a_holdout_that_meets_no_bin_is_said(tfbind: Tfbind) -> None:
     done = tfbind("sample", "--holdout", "8,21", stdin="chr8\t0\t9\tU\n")
     assert done.stdout == b"chr8\t0\t9\tU\n"
-    assert b"tfbind: no bin was held out: the bins name chr8\n" in done.stderr
+    assert b"tfbind: --holdout 8, 21: no bin is on it; the bins name chr8\n" in done.stderr
     assert tfbind("sample", "--holdout", "chr8", "-q", stdin="chr8\t0\t9\tU\n").stdout == b""
+
+
+def test_holdout_names_are_matched(tfbind: Tfbind) -> None:
+    bins = "8\t0\t9\tU\n9\t0\t9\tU\n"
+    done = tfbind("sample", "--holdout", "chr8", "--chr-prefix", "add", stdin=bins)
+    assert done.stdout == b"9\t0\t9\tU\n"
+    assert b"1 held out" in done.stderr
+    assert b"no bin is on it" not in done.stderr
 
 
 def test_accessible_names_are_matched(tfbind: Tfbind, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def bins(starts: npt.NDArray[np.int64], contig: str = "chr1", size: int = 200) -
         (Geometry(1000, 200, 1), "chr1\t100\t101\t"),
         (Geometry(1001, 201, 50), "chr1\t76\t126\t"),
         (Geometry(200, 200, 200), "chr1\t0\t200\t"),
+        (Geometry(1000, 200, 500), "chr1\t0\t200\t"),
     ],
 )
 def test_score_stands_on_the_central_stride(geometry: Geometry, first: str) -> None:
@@ -139,3 +140,18 @@ def test_bedtools_finds_no_overlap(tmp_path: Path) -> None:
         ["bedtools", "merge", "-d", "-1", "-i", path], capture_output=True, check=True
     )
     assert merged.stdout.count(b"\n") == len(starts)
+
+
+def test_bedgraph_converts_to_a_bigwig_by_ucsc_rules(tmp_path: Path) -> None:
+    """Another writer takes the text: sorted, apart, inside the contig."""
+    starts = np.arange(0, 5000, 50)
+    scores = np.random.default_rng(2).random(len(starts), np.float32)
+    text = bedgraph_lines(bins(starts), scores, Centres(Geometry(), "b")).decode()
+    rows = [line.split("\t") for line in text.splitlines()]
+    path = tmp_path / "other.bw"
+    pybigtools.open(str(path), "w").write(
+        {"chr1": 10_000}, ((row[0], int(row[1]), int(row[2]), float(row[3])) for row in rows)
+    )
+    with pyBigWig.open(str(path)) as bigwig:
+        values = [value for _, _, value in bigwig.intervals("chr1")]
+    np.testing.assert_array_equal(np.array(values, np.float32), scores)

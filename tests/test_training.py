@@ -1,8 +1,10 @@
 """What a network is fitted to, and that fitting keeps the best."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[train]'")
@@ -16,16 +18,20 @@ from tfbind.genome import base_codes
 from tfbind.networks import shallow
 from tfbind.networks.files import load_network
 from tfbind.regions import Region
-from tfbind.tilefiles import TileFile
+from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
 from tfbind.training import (
     Batcher,
+    Epoch,
     Settings,
+    check_tiles,
     class_weights,
     fit,
     history_tsv,
     prefetched,
     training_batches,
+    validate,
+    validation_batches,
     weighted_cross_entropy,
 )
 
@@ -47,7 +53,9 @@ def piece(labels: list[int], weights: list[int]) -> Piece:
 
 
 def test_class_weight_is_unbound_over_bound() -> None:
-    assert class_weights(np.array([[90, 5, 10], [4, 0, 8]])).tolist() == [9.0, 0.5]
+    counts = np.array([[90, 5, 10], [4, 0, 8]])
+    assert class_weights(counts, "drop").tolist() == [9.0, 0.5]
+    assert class_weights(counts, "unbound").tolist() == [9.5, 0.5]
 
 
 @pytest.mark.parametrize(("ambiguous", "weight"), [("drop", 0), ("unbound", 1)])
@@ -75,6 +83,23 @@ def test_loss_is_the_weighted_mean_over_bins_that_count() -> None:
     assert float(weighted_cross_entropy(truth, scores)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_loss_and_validation_count_every_task() -> None:
+    """A batch in which the last task is ambiguous throughout still counts for the first."""
+    labels = np.array([[0, 1, 2, 0], [1, 1, 1, 1]], np.uint8)
+    one = replace(piece([0] * 4, [1] * 4), labels=labels)
+    batcher = Batcher(INPUTS, np.array([9, 9], np.float32), "drop")
+    batch = batcher([one], np.array([False]))
+    assert batch[1].shape == (1, 4, 4)
+
+    class Constant:
+        def predict_on_batch(self, inputs: object) -> np.ndarray:
+            return np.full((1, 4, 2), 0.25, np.float32)
+
+    loss, auprc = validate(Constant(), [batch])
+    assert loss == pytest.approx((-2 * np.log(0.75) - 9 * np.log(0.25)) / 3, rel=1e-5)
+    assert auprc == pytest.approx((1 + 1 / 3) / 2)
+
+
 def test_prefetching_keeps_order_and_errors() -> None:
     assert list(prefetched(iter(range(100)))) == list(range(100))
     with pytest.raises(ZeroDivisionError):
@@ -95,10 +120,18 @@ def test_parts_share_no_window(trained: Trained) -> None:
     file = TileFile(trained.tiles)
     edge = 48_000_000
     training, validation = part_by_regions([file], [Region("chrX", edge, 50_000_000)])
-    where = spans(file)
-    assert where.ends[training.chosen[0]].max() + 400 <= edge
-    assert where.starts[validation.chosen[0]].min() >= edge
-    assert training.tiles + validation.tiles >= len(file) - 1
+    windows = spans(file).widened(400)
+    assert windows.ends[training.chosen[0]].max() <= windows.starts[validation.chosen[0]].min()
+    assert training.tiles + validation.tiles >= len(file) - 2
+
+
+def test_regions_of_a_part_leave_out_what_was_held_out(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    held_out = [Region("chrX", 47_000_000, 48_000_000)]
+    training, _ = part_by_regions([file], held_out)
+    before, behind = training.regions(held_out)
+    assert before.start < 46_000_000 < (before.end or 0) <= 47_000_000
+    assert 48_000_000 <= behind.start < 49_000_000 < (behind.end or 0)
 
 
 def test_regions_are_drawn_by_seed(trained: Trained) -> None:
@@ -133,6 +166,9 @@ def test_fit_learns_and_ends_with_the_best_epoch(trained: Trained) -> None:
     assert losses[-1] < losses[0]
     areas = [epoch.validation_auprc for epoch in history.epochs]
     assert history.best == int(np.argmax(areas)) + 1
+    weights = class_weights(training.label_counts(), "drop")
+    batches = validation_batches(validation, Batcher(INPUTS, weights, "drop"), 256)
+    assert validate(model, batches)[1] == max(areas)
     assert history_tsv(history).splitlines()[0].split("\t")[0] == "number"
     assert len(history_tsv(history).splitlines()) == 4
 
@@ -156,6 +192,80 @@ def test_nothing_bound_is_an_error(trained: Trained) -> None:
     model = shallow(INPUTS, file.contents.geometry, filters=2, joint=4, dense=2)
     with pytest.raises(InputError, match=r"training part holds \[0\] bound"):
         fit(model, INPUTS, none, none, Settings())
+    with pytest.raises(InputError, match=r"validation part holds \[0\] bound"):
+        fit(model, INPUTS, TileSet([file]), none, Settings())
+
+
+def test_interrupted_fit_keeps_the_best_so_far(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
+    model = shallow(INPUTS, file.contents.geometry, filters=4, joint=20, dense=10)
+
+    def interrupt(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    history = fit(model, INPUTS, training, validation, Settings(), on_epoch=interrupt)
+    assert (history.best, history.interrupted, len(history.epochs)) == (1, True, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model,
+            INPUTS,
+            training,
+            validation,
+            Settings(),
+            on_step=lambda bins, loss: interrupt(history.epochs[0]),
+        )
+
+
+def test_loss_that_is_no_number_is_said(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
+    model = shallow(INPUTS, file.contents.geometry, filters=4, joint=20, dense=10)
+    with pytest.raises(InputError, match="smaller --learning-rate"):
+        fit(model, INPUTS, training, validation, Settings(learning_rate=1e30))
+
+
+def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path) -> None:
+    """Tiles of 10 bins give a second piece of which 6 bins are the first's."""
+    whole = TileFile(trained.tiles)
+    contents = replace(whole.contents, longest=10)
+    tiles = []
+    for index in range(40):
+        tile = whole.tile(index)
+        bins = min(10, tile.bins) if index % 4 else 5
+        length = contents.geometry.length(bins)
+        inputs = {name: values[:length] for name, values in tile.inputs.items()}
+        tiles.append(
+            replace(tile, weights=tile.weights[:bins], labels=tile.labels[:, :bins], inputs=inputs)
+        )
+    path = tmp_path / "odd.tiles"
+    with path.open("wb") as stream:
+        counts = write_tiles(tiles, contents, stream)
+    cut = TileSet([TileFile(path)])
+    pieces = [cut.piece(index) for index in range(cut.pieces)]
+    assert sum(int(one.weights.sum()) for one in pieces) == counts["bins"]
+    assert (
+        sum(int(((one.labels[0] == 2) & (one.weights > 0)).sum()) for one in pieces)
+        == (counts["bound"]["bound"])
+    )
+    ten = next(tile for tile in tiles if len(tile.weights) == 10)
+    second = next(
+        one
+        for one in pieces
+        if np.array_equal(one.inputs["sequence"], ten.inputs["sequence"][100:])
+    )
+    assert second.weights.tolist() == [0] * 6 + ten.weights[8:].tolist()
+    five = pieces[0]
+    assert (five.inputs["sequence"][1200:] == 4).all()
+    assert not five.weights[5:].any()
+
+
+def test_check_tiles_come_from_every_file(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    none, some = np.zeros(len(file), np.bool_), np.zeros(len(file), np.bool_)
+    some[:3] = True
+    kept = check_tiles(TileSet([file, file], [none, some]))
+    assert pa.ipc.open_stream(kept).read_all().num_rows == 3
 
 
 def test_network_file_holds_its_contract(trained: Trained) -> None:
@@ -164,6 +274,7 @@ def test_network_file_holds_its_contract(trained: Trained) -> None:
     assert [spec.name for spec in contract.inputs] == ["sequence", "dnase"]
     assert contract.inputs[1].transform == "log1p"
     assert contract.parameters["trainable"] == 246_559
+    assert contract.parameters["pool"] == 35
     assert (contract.cells, contract.held_out) == (("HeLa-S3",), ("chrX:48000001-50000000",))
     assert contract.trained_on[0].startswith("chrX:45")
     assert contract.training["epochs"] == 2

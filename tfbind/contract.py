@@ -1,6 +1,7 @@
 """What a model wants and gives, and what tiles hold, in words that travel inside their files."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,10 @@ from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
 VERSION = 1
+NAME = re.compile(r"[\w.+-]+")
+RESERVED = ("contig", "start", "weights")
+"""Columns that every file of tiles has."""
+
 
 Source = Literal["sequence", "signal"]
 Stored = Literal["uint8", "float16", "float32"]
@@ -88,7 +93,7 @@ class _Metadata:
 
     def to_json(self) -> str:
         """Write the contract as JSON text."""
-        return json.dumps({"version": VERSION} | asdict(self))
+        return json.dumps({"version": VERSION} | asdict(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes | None, path: str | Path) -> Self:
@@ -144,6 +149,18 @@ class Tiles(_Metadata):
     experiments: tuple[str, ...]
     cell: str
     longest: int
+
+    def __post_init__(self) -> None:
+        names = [spec.name for spec in self.inputs]
+        for kind, some in (("input", names), ("experiment", list(self.experiments))):
+            for name in some:
+                if not NAME.fullmatch(name) or (kind == "input" and name in RESERVED):
+                    raise InputError(
+                        f"found the {kind} name {name!r}, expected letters, digits and . _ + - "
+                        f"and none of {', '.join(RESERVED)}"
+                    )
+                if some.count(name) > 1:
+                    raise InputError(f"found two {kind}s named {name!r}, expected different names")
 
     @classmethod
     def _what(cls) -> str:

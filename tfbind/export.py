@@ -55,7 +55,12 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
     contract = replace(
         network.contract,
         both_strands=both_strands,
-        versions=dict(network.contract.versions, tf2onnx=tf2onnx.__version__),
+        versions=dict(
+            network.contract.versions,
+            tf2onnx=tf2onnx.__version__,
+            onnx=onnx.__version__,
+            onnxruntime=onnxruntime.__version__,
+        ),
     )
     function = strands(network.model, contract.inputs, both_strands)
     signature = [

@@ -3,6 +3,7 @@
 Coordinates are zero-based and half-open, in base pairs, here and everywhere in tfbind.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,13 @@ import pyarrow.csv
 from tfbind.errors import InputError
 from tfbind.text import text_blocks
 
-SKIPPED = (b"#", b"track", b"browser")
+SKIPPED = re.compile(rb"#|(track|browser)( |$)")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LARGEST = 1 << 62
+
+ODD_NUMBERS = (b"\t0x", b"\t0X", b"\t ", b" \t", b" \n")
+"""Marks of what Arrow takes for whole numbers and BED does not: hexadecimal, spaces around."""
+
 COLUMN_NAMES = ("contig", "start", "end")
 
 
@@ -118,8 +125,8 @@ def contents(array: pa.Array) -> bytes:
 class IntervalReader:
     """Read intervals from a stream of BED-like text, in batches.
 
-    Blank lines and those that begin with `#`, `track` or `browser` are skipped; every other line
-    has at least three columns, parted by tabs, and as many as the first.
+    Empty lines, comments (`#`) and the `track` and `browser` lines of UCSC are skipped; every other
+    line has at least three columns, parted by tabs, and as many as the first.
 
     Parameters
     ----------
@@ -163,20 +170,23 @@ class IntervalReader:
     def _without_comments(self, block: bytes) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Drop what is no interval; give the rest and its line numbers."""
         first = self._line
+        if first == 1:
+            block = block.removeprefix(BYTE_ORDER_MARK)
         if not _may_hold_comments(block):
             self._line += block.count(b"\n")
             return block, np.arange(first, self._line)
         lines = block.replace(b"\r\n", b"\n").split(b"\n")[:-1]
         self._line += len(lines)
-        if not self.count:
-            self.header += [
-                line.decode("utf-8", "replace") for line in lines if line.startswith(b"#")
-            ]
         kept = [
             (line, number)
             for number, line in enumerate(lines, first)
-            if line and not line.startswith(SKIPPED)
+            if line and not SKIPPED.match(line)
         ]
+        if not self.count:
+            above = lines[: kept[0][1] - first] if kept else lines
+            self.header += [
+                line.decode("utf-8", "replace") for line in above if line.startswith(b"#")
+            ]
         return (
             b"".join(line + b"\n" for line, _ in kept),
             np.fromiter((number for _, number in kept), np.int64, len(kept)),
@@ -204,10 +214,13 @@ class IntervalReader:
             for column in table.columns
         )
         starts, ends = starts.to_numpy(), ends.to_numpy()
+        names = tuple(contig.dictionary.to_pylist())
         if len(starts) != len(numbers) or (starts < 0).any() or (ends <= starts).any():
             self._explain(text, numbers, "")
+        if "" in names or any(mark in text for mark in ODD_NUMBERS):
+            self._refuse_problems(text, numbers)
         return Intervals(
-            tuple(contig.dictionary.to_pylist()),
+            names,
             contig.indices.to_numpy(),
             starts,
             ends,
@@ -216,14 +229,16 @@ class IntervalReader:
             numbers,
         )
 
-    def _explain(
-        self, text: bytes, numbers: Sequence[int] | npt.NDArray[np.int64], why: str
-    ) -> NoReturn:
-        """Find the first line that is no interval and say what is wrong with it."""
+    def _explain(self, text: bytes, numbers: npt.NDArray[np.int64], why: str) -> NoReturn:
+        """Say what is wrong with text of which some line is no interval."""
+        self._refuse_problems(text, numbers)
+        raise InputError(f"is not BED text: {why}", path=self.path)
+
+    def _refuse_problems(self, text: bytes, numbers: npt.NDArray[np.int64]) -> None:
+        """Find the first line that is no interval, one by one."""
         for line, number in zip(text.split(b"\n"), numbers, strict=False):
             if problem := _problem(line, self._columns):
                 raise InputError(problem, path=self.path, line=int(number))
-        raise InputError(f"is not BED text: {why}", path=self.path)
 
 
 def read_intervals(stream: BinaryIO, path: str | Path) -> Intervals:
@@ -346,9 +361,13 @@ def _problem(line: bytes, columns: int) -> str | None:
     shown = "\t".join(fields)[:60].replace("\t", " ")
     if len(fields) < len(COLUMN_NAMES):
         return f"found {len(fields)} column(s) in {shown!r}, expected at least 3, parted by tabs"
+    if not fields[0]:
+        return "found no contig, expected its name in the first column"
     for name, field in zip(COLUMN_NAMES[1:], fields[1:], strict=False):
         if not (field.isascii() and field.isdigit()):
             return f"found {name} {field!r}, expected a number of base pairs, 0 or more"
+        if int(field) >= LARGEST:
+            return f"found {name} {field[:30]}, expected a place on a contig"
     if int(fields[2]) <= int(fields[1]):
         return f"found end {fields[2]} at or before start {fields[1]}, expected start < end"
     if len(fields) != columns:

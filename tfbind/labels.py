@@ -20,13 +20,16 @@ UNBOUND, AMBIGUOUS, BOUND = range(3)
 LETTERS = "UAB"
 """The letters of the codes."""
 
+UNKNOWN = 255
+"""The code of what is no label."""
+
 PEAK_COLUMNS = (3, 6, 9, 10, 20)
 SCORE_COLUMN = 5
 GLOBAL_IDR_COLUMN = 12
 WIDTHS_HELD = 64
 
 _ASCII = np.frombuffer(LETTERS.encode(), np.uint8)
-_CODES = np.full(256, 255, np.uint8)
+_CODES = np.full(256, UNKNOWN, np.uint8)
 _CODES[_ASCII] = range(len(LETTERS))
 
 
@@ -215,6 +218,24 @@ def letters(codes: npt.NDArray[np.uint8]) -> pa.Array:
     )
 
 
+def codes_of(text: pa.Array) -> npt.NDArray[np.uint8]:
+    """Read a column of labels.
+
+    Parameters
+    ----------
+    text : pyarrow.Array, length n, binary
+
+    Returns
+    -------
+    ndarray, shape (n,), uint8
+        Indices into `LETTERS`; `UNKNOWN` for what is no label.
+    """
+    if (pc.binary_length(text).to_numpy() == 1).all():
+        return _CODES[np.frombuffer(contents(text), np.uint8)]
+    known = pc.index_in(text, value_set=pa.array([letter.encode() for letter in LETTERS]))
+    return np.asarray(known.fill_null(UNKNOWN).to_numpy(), np.uint8)
+
+
 def label_codes(batch: Intervals, path: str) -> npt.NDArray[np.uint8]:
     """Read the labels that stand in the columns beyond the third.
 
@@ -236,15 +257,10 @@ def label_codes(batch: Intervals, path: str) -> npt.NDArray[np.uint8]:
     """
     codes = np.empty((len(batch), len(batch.extra)), np.uint8)
     for column, text in enumerate(batch.extra):
-        single = pc.binary_length(text).to_numpy() == 1
-        if single.all():
-            codes[:, column] = _CODES[np.frombuffer(contents(text), np.uint8)]
-        else:
-            known = pc.index_in(text, value_set=pa.array([letter.encode() for letter in LETTERS]))
-            codes[:, column] = known.fill_null(255).to_numpy()
-    if (wrong := (codes == 255).any(axis=1)).any():
+        codes[:, column] = codes_of(text)
+    if (wrong := (codes == UNKNOWN).any(axis=1)).any():
         row = int(wrong.argmax())
-        column = int((codes[row] == 255).argmax())
+        column = int((codes[row] == UNKNOWN).argmax())
         found = batch.extra[column][row].as_py().decode("utf-8", "replace")
         raise InputError(
             f"found {found[:60]!r} in column {column + 4}, expected a label: B bound, A ambiguous "

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tfbind.errors import InputError, three
-from tfbind.intervals import Intervals, contents
+from tfbind.intervals import Intervals
+from tfbind.labels import UNKNOWN, codes_of
 
 Parser = Callable[[Intervals], npt.NDArray[Any]]
 Keys = npt.NDArray[np.uint64]
 
 START_BITS = 32
-LETTERS = b"UAB"
 NOT_BINS = "a bedGraph's intervals are not bins: write scores with tfbind score --format bed"
 SAME_BINS = "label the same bins, for example: tfbind bin --region ... | tfbind label ..."
 
@@ -100,7 +100,7 @@ def read_table(
     contigs : dict of str to int
         Grows by the contigs that it lacks.
     parsers : sequence of callable
-        Each makes the values of a column of a batch: `scores_of` and `letters_of`, with their
+        Each makes the values of a column of a batch: `scores_of` and `labels_of`, with their
         other parameters bound.
     like : Table, optional
         A table read before, with the same `contigs`. As long as the bins follow one another as
@@ -220,7 +220,7 @@ def _first_word(text: pa.Array) -> int:
     return low
 
 
-def letters_of(batch: Intervals, path: str, column: int) -> npt.NDArray[np.uint8]:
+def labels_of(batch: Intervals, path: str, column: int) -> npt.NDArray[np.uint8]:
     """Read a column of labels.
 
     Parameters and errors are those of `scores_of`.
@@ -228,38 +228,25 @@ def letters_of(batch: Intervals, path: str, column: int) -> npt.NDArray[np.uint8
     Returns
     -------
     ndarray, shape (n,), uint8
-        ASCII letters: U unbound, A ambiguous, B bound.
+        Codes, as `labels.codes_of` gives them.
     """
     text = _column(batch, path, column, "labels")
-    if (letters := _letters(text)) is not None:
-        return letters
-    first, found = next(
-        (place, value)
-        for place, value in enumerate(text.to_pylist())
-        if len(value) != 1 or value not in LETTERS
-    )
-    raise InputError(
-        f"found {found.decode('utf-8', 'replace')[:40]!r} in column {column}, expected a label, "
-        "B, A or U as tfbind label writes it; give the column of the labels with --label-column",
-        path=path,
-        line=int(batch.numbers[first]),
-    )
+    codes = codes_of(text)
+    wrong = np.flatnonzero(codes == UNKNOWN)
+    if len(wrong):
+        found = text[int(wrong[0])].as_py().decode("utf-8", "replace")[:40]
+        raise InputError(
+            f"found {found!r} in column {column}, expected a label, B, A or U as tfbind label "
+            "writes it; give the column of the labels with --label-column",
+            path=path,
+            line=int(batch.numbers[wrong[0]]),
+        )
+    return codes
 
 
-def holds_letters(batch: Intervals, column: int) -> bool:
+def holds_labels(batch: Intervals, column: int) -> bool:
     """Tell whether a column, counted from one, is there and is one of labels."""
-    return len(batch.extra) > column - 4 and _letters(batch.extra[column - 4]) is not None
-
-
-def _letters(text: pa.Array) -> npt.NDArray[np.uint8] | None:
-    letters = np.frombuffer(contents(text), np.uint8)
-    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
-    # The lengths are all 1: a long one and an empty one must not make up for each other.
-    if (np.diff(offsets) != 1).any() or not np.isin(
-        letters, np.frombuffer(LETTERS, np.uint8)
-    ).all():
-        return None
-    return letters
+    return len(batch.extra) > column - 4 and UNKNOWN not in codes_of(batch.extra[column - 4])
 
 
 def _column(batch: Intervals, path: str, column: int, what: str) -> pa.Array:
@@ -279,14 +266,14 @@ class Matched:
     Attributes
     ----------
     scores : ndarray, shape (n,), float32
-    letters : ndarray, shape (n,), uint8
+    labels : ndarray, shape (n,), uint8
     unscored : int
         Labels that were left out, on contigs of which no bin is scored.
     unscored_contigs : tuple of str
     """
 
     scores: npt.NDArray[np.float32]
-    letters: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
     unscored: int = 0
     unscored_contigs: tuple[str, ...] = ()
 
@@ -311,10 +298,10 @@ def match(scores: Table, labels: Table) -> Matched:
             f"bp as of the {len(labels.keys):,} labelled bins in {labels.path}; {NOT_BINS}",
             path=scores.path,
         )
-    (values,), (letters,) = scores.columns, labels.columns
+    (values,), (codes,) = scores.columns, labels.columns
     label_keys, label_order = in_order(labels, "labels")
     if scores.keys is labels.keys:
-        return Matched(values, letters)
+        return Matched(values, codes)
     score_keys, score_order = in_order(scores, "scores")
     wanted, names = _on_scored_contigs(label_keys, score_keys, labels.contigs)
     if not wanted.any():
@@ -346,7 +333,7 @@ def match(scores: Table, labels: Table) -> Matched:
         )
     return Matched(
         values if score_order is None else values[score_order],
-        letters[places if label_order is None else label_order[places]],
+        codes[places if label_order is None else label_order[places]],
         unscored,
         names,
     )

@@ -230,18 +230,31 @@ class RegionSet:
     Parameters
     ----------
     regions : iterable of Region
+    alias, prefix
+        How other contigs are matched to those of the regions, as in `ContigNames`.
     """
 
-    def __init__(self, regions: Iterable[Region]) -> None:
+    def __init__(
+        self,
+        regions: Iterable[Region],
+        *,
+        alias: Mapping[str, str] | None = None,
+        prefix: Literal["add", "strip"] | None = None,
+    ) -> None:
         self.regions = tuple(regions)
         names = tuple(dict.fromkeys(region.contig for region in self.regions))
-        self.axis = Axis(ContigNames(names, "the regions"))
+        self.axis = Axis(ContigNames(names, "the regions", alias or {}, prefix))
         origins = Axis(self.axis.names).origins([region.contig for region in self.regions])
         ends = [SPAN - 1 if region.end is None else region.end for region in self.regions]
         self._cover = Cover(
             origins + np.array([region.start for region in self.regions], np.int64),
             origins + np.array(ends, np.int64),
         )
+
+    def unmet(self) -> list[str]:
+        """Name the contigs of regions that no interval was on."""
+        met = {self.axis.names.find(name) for name in self.axis.asked}
+        return [name for name in self.axis.names.known if name not in met]
 
     def overlaps(self, batch: Located) -> npt.NDArray[np.bool_]:
         """Tell which intervals share a base with a region.

@@ -10,13 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tfbind.intervals import Intervals, concatenate, whole_lines
-from tfbind.labels import LETTERS, label_codes
+from tfbind.labels import BOUND, LETTERS, label_codes
 from tfbind.regions import IntervalSet, RegionSet
 
 STEP_SAMPLE = 1 << 16
 """Bins at the head of the input that tell the step of its grid."""
-
-BOUND = LETTERS.index("B")
 
 
 def common_step(batches: Iterable[Intervals]) -> tuple[int, Iterator[Intervals]]:

@@ -33,6 +33,9 @@ from tfbind.tiles import Stretches
 CHUNK = 256
 """Bins in a chunk: so many that flanks cost little, so few that a processor's cache holds them."""
 
+CHUNK_OF_WINDOWS = 32
+"""Bins in a chunk for a network that takes windows: nothing is shared, so a few are enough."""
+
 CHUNKS_READ = 16
 """Most neighbouring chunks for which the genome is read at once."""
 
@@ -52,8 +55,8 @@ class Model:
     Parameters
     ----------
     path : str or Path
-    chunk : int
-        Bins in a chunk.
+    chunk : int, optional
+        Bins in a chunk; default: 256 where the network scans, 32 for windows.
     device : str
         `cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one.
     windows : bool
@@ -75,25 +78,37 @@ class Model:
     """
 
     def __init__(
-        self, path: str | Path, *, chunk: int = CHUNK, device: str = "auto", windows: bool = False
+        self,
+        path: str | Path,
+        *,
+        chunk: int | None = None,
+        device: str = "auto",
+        windows: bool = False,
     ) -> None:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", path=path) from error
         self.path = str(path)
-        self.chunk = chunk
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._session = _session(content, device, self.path)
         self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.contract = Contract.from_json(metadata.get(METADATA_KEY), path)
         self.scans = self.contract.scans and not windows
+        self.chunk = chunk or (CHUNK if self.scans else CHUNK_OF_WINDOWS)
         found = [one.name for one in self._session.get_inputs()]
         if found != [spec.name for spec in self.contract.inputs]:
             raise InputError(
                 f"has the inputs {', '.join(found)}, which its contract does not describe; "
                 "export it again",
+                path=path,
+            )
+        (outputs,) = (one.shape[-1] for one in self._session.get_outputs())
+        if outputs != len(self.contract.tasks):
+            raise InputError(
+                f"gives {outputs} scores a bin, but its contract names "
+                f"{len(self.contract.tasks)} task(s); export it again",
                 path=path,
             )
         self._channels = {spec.name: channel(spec) for spec in self.contract.inputs}
@@ -231,8 +246,17 @@ def score(
     pool = ThreadPoolExecutor(threads)
     pending: deque[_Pending] = deque()
     known: dict[Key, _Part] = {}
+    wrong: InputError | None = None
     try:
-        for batch, names in batches:
+        upstream = iter(batches)
+        while True:
+            try:
+                batch, names = next(upstream)
+            except StopIteration:
+                break
+            except InputError as error:
+                wrong = error  # what came before it is scored all the same
+                break
             if not len(batch):
                 continue
             pending.append(_begin(batch, names, model, stretches, pool, known))
@@ -241,6 +265,8 @@ def score(
                 yield done.batch, done.scores(model.chunk)
         for done in pending:
             yield done.batch, done.scores(model.chunk)
+        if wrong is not None:
+            raise wrong
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -14,14 +14,18 @@ BLOCK = 1 << 20
 
 LONGEST_LINE = 1 << 26
 GZIP_MAGIC = b"\x1f\x8b"
+HEAD = 18
+"""Bytes that tell gzip and BGZF from text."""
+
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-class _Tail(RawIOBase):
-    """A stream that remembers the last bytes that went through it."""
+class _Watched(RawIOBase):
+    """A stream of which the first bytes were read already, and the last are remembered."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = head
+        self._stream = stream
         self.last = b""
 
     def readable(self) -> bool:
@@ -29,9 +33,10 @@ class _Tail(RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        chunk = self.stream.read(len(view))
+        chunk = self._head[: len(view)] or self._stream.read(len(view))
+        self._head = self._head[len(chunk) :]
         view[: len(chunk)] = chunk
-        self.last = (self.last + chunk)[-len(BGZF_END) :]
+        self.last = (self.last + chunk[-len(BGZF_END) :])[-len(BGZF_END) :]
         return len(chunk)
 
 
@@ -50,20 +55,22 @@ def text_blocks(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
     InputError
         Where compressed data are damaged or end early, or a line does not end.
     """
-    buffered = cast(BufferedReader, stream if hasattr(stream, "peek") else BufferedReader(stream))
-    head = buffered.peek(18)[:18]
+    head = b""
+    while len(head) < HEAD and (chunk := stream.read(HEAD - len(head))):
+        head += chunk  # a pipe may give a few bytes at a time
+    watched = _Watched(head, stream)
+    buffered = cast(BinaryIO, BufferedReader(watched))
     if not head.startswith(GZIP_MAGIC):
         yield from _whole_lines(buffered, path)
         return
-    tail = _Tail(cast(BinaryIO, buffered))
     try:
-        yield from _whole_lines(cast(BinaryIO, gzip.GzipFile(fileobj=BufferedReader(tail))), path)
+        yield from _whole_lines(cast(BinaryIO, gzip.GzipFile(fileobj=buffered)), path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"the gzip data are damaged or cut short ({error}); copy or make the file again",
             path=path,
         ) from error
-    if head[3] & 4 and head[12:14] == b"BC" and tail.last != BGZF_END:
+    if head[3] & 4 and head[12:14] == b"BC" and watched.last != BGZF_END:
         raise InputError(
             "the BGZF data are cut short: no end-of-file block; copy or make the file again",
             path=path,

@@ -46,10 +46,10 @@ class Spans:
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
 
-    def widened(self, before: int, behind: int) -> "Spans":
-        """Move the ends apart."""
-        starts = np.maximum(self.starts - before, 0)
-        return Spans(self.contigs, self.codes, starts, self.ends + behind)
+    def widened(self, by: int) -> "Spans":
+        """Move both ends outwards, by base pairs."""
+        starts = np.maximum(self.starts - by, 0)
+        return Spans(self.contigs, self.codes, starts, self.ends + by)
 
 
 def spans(file: TileFile) -> Spans:
@@ -103,8 +103,15 @@ class TileSet:
         """How many tiles there are."""
         return int(sum(chosen.sum() for chosen in self.chosen))
 
-    def regions(self) -> list[Region]:
-        """Give the stretches that hold the tiles; gaps of less than 10 Mb are passed over."""
+    def regions(self, held_out: Sequence[Region]) -> list[Region]:
+        """Give the stretches that hold the tiles.
+
+        Gaps of less than 10 Mb are passed over, unless something was held out there.
+
+        Parameters
+        ----------
+        held_out : sequence of Region
+        """
         parts: dict[str, list[npt.NDArray[np.int64]]] = {}
         for file, chosen in zip(self.files, self.chosen, strict=True):
             where = spans(file)
@@ -113,12 +120,14 @@ class TileSet:
                 parts.setdefault(contig, []).append(np.stack([where.starts[of], where.ends[of]]))
         found = []
         for contig, ends in parts.items():
-            starts, stops = np.concatenate(ends, axis=1)
-            starts, stops = merged(starts, stops + 10 * BLOCK)
-            found += [
-                Region(contig, int(a), int(b) - 10 * BLOCK)
-                for a, b in zip(starts, stops, strict=True)
-            ]
+            starts, stops = merged(*np.concatenate(ends, axis=1))
+            if len(starts):
+                gaps = Spans((contig,), np.zeros(len(starts) - 1, np.int32), stops[:-1], starts[1:])
+                wide = gaps.ends - gaps.starts >= 10 * BLOCK
+                apart = wide | RegionSet(held_out).overlaps(gaps)
+                firsts = starts[np.concatenate([[True], apart])].tolist()
+                lasts = stops[np.concatenate([apart, [True]])].tolist()
+                found += [Region(contig, *one) for one in zip(firsts, lasts, strict=True)]
         return found
 
     def label_counts(self) -> npt.NDArray[np.int64]:
@@ -212,15 +221,16 @@ def part_by_regions(
     Returns
     -------
     training : TileSet
-        Tiles whose windows lie outside of all regions.
+        Tiles that lie so far outside of all regions that no window reaches into one of the other
+        part.
     validation : TileSet
-        Tiles whose bins lie inside. Those across an edge are in neither.
+        Tiles whose bins lie inside. Those near an edge are in neither.
     """
     held_out = RegionSet(regions)
     outside, inside = [], []
     for file in files:
         where, flank = spans(file), file.contents.geometry.flank
-        outside.append(~held_out.overlaps(where.widened(flank, flank)))
+        outside.append(~held_out.overlaps(where.widened(2 * flank)))
         first = Spans(where.contigs, where.codes, where.starts, where.starts + 1)
         last = Spans(where.contigs, where.codes, where.ends - 1, where.ends)
         inside.append(held_out.overlaps(first) & held_out.overlaps(last))

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -41,7 +42,7 @@ class Centres:
     @property
     def width(self) -> int:
         """Base pairs that each score covers."""
-        return self._geometry.stride
+        return min(self._geometry.stride, self._geometry.size)
 
     def __call__(
         self, batch: Intervals
@@ -61,8 +62,8 @@ class Centres:
             At a bin that lies less than a stride behind the one before it, or, if ordered, before
             it.
         """
-        size, stride = self._geometry.size, self._geometry.stride
-        shift = -(-(size - stride) // 2)
+        stride = self._geometry.stride
+        shift = -(-(self._geometry.size - self.width) // 2)
         for contig, run in batch.runs():
             starts = batch.starts[run]
             follows = contig == self._contig or self._ordered
@@ -70,7 +71,7 @@ class Centres:
             steps = np.diff(starts, prepend=starts[0] - stride if before is None else before)
             self._check_steps(steps, contig, batch.numbers[run])
             self._contig, self._last[contig] = contig, int(starts[-1])
-            yield contig, run, starts + shift, starts + shift + stride
+            yield contig, run, starts + shift, starts + shift + self.width
 
     def _check_steps(
         self, steps: npt.NDArray[np.int64], contig: str, numbers: npt.NDArray[np.int64]
@@ -163,9 +164,10 @@ class BigWigWriter:
         names : mapping of str to str
             From the input's names of contigs to those of `sizes`.
         """
-        for contig, run, starts, _ in self._centres(batch):
+        known = replace(batch, contigs=tuple(names[contig] for contig in batch.contigs))
+        for contig, run, starts, _ in self._centres(known):
             part = (self._kept.tell(), len(starts))
-            self._parts.setdefault(names[contig], []).append(part)
+            self._parts.setdefault(contig, []).append(part)
             self._kept.write(starts.astype(np.uint32).tobytes())
             self._kept.write(scores[run].astype(np.float32).tobytes())
 

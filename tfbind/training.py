@@ -1,11 +1,13 @@
 """Fit a network to tiles."""
 
+import inspect
 import io
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
 from typing import Any, Literal, TypeVar, cast
 
 import keras
@@ -20,9 +22,10 @@ from tfbind.contract import Contract, Input
 from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+from tfbind.networks import architecture as build_of
 from tfbind.regions import Region
 from tfbind.tilefiles import write_tiles
-from tfbind.tiles import PIECE
+from tfbind.tiles import PIECE, Tile
 from tfbind.tilesets import Piece, TileSet
 
 Item = TypeVar("Item")
@@ -79,30 +82,57 @@ class Epoch:
     validation_auprc: float
 
 
+class DivergedError(Exception):
+    """The loss is no number any more."""
+
+
 @dataclass
 class History:
-    """What happened, epoch by epoch, and which was best; `interrupted` tells of a Ctrl-C."""
+    """What happened, epoch by epoch.
+
+    Attributes
+    ----------
+    epochs : list of Epoch
+    best : int
+        The number of the epoch whose weights the network has; 0 before the first.
+    interrupted : bool
+        Ctrl-C, or a loss that is no number, ended training early.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     best: int = 0
     interrupted: bool = False
 
 
-def class_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def class_weights(
+    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"]
+) -> npt.NDArray[np.float32]:
     """Weigh bound bins so that they matter as much as all unbound ones together.
 
     Parameters
     ----------
     counts : ndarray, shape (tasks, 3), int64
         Unbound, ambiguous and bound bins.
+    ambiguous : 'drop' or 'unbound'
+        What ambiguous bins are learnt as.
 
     Returns
     -------
     ndarray, shape (tasks,), float32
         Unbound over bound.
     """
-    unbound, bound = counts[:, UNBOUND], counts[:, BOUND]
-    return (unbound / np.maximum(bound, 1)).astype(np.float32)
+    return (_learnt_unbound(counts, ambiguous) / np.maximum(counts[:, BOUND], 1)).astype(np.float32)
+
+
+def _learnt_unbound(
+    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"]
+) -> npt.NDArray[np.int64]:
+    return counts[:, UNBOUND] + (counts[:, AMBIGUOUS] if ambiguous == "unbound" else 0)
+
+
+def _counted(truth: npt.NDArray[np.float32]) -> int:
+    """Count the labels that have a weight, of all tasks."""
+    return int((truth[..., truth.shape[-1] // 2 :] > 0).sum())
 
 
 def weighted_cross_entropy(truth: Any, scores: Any) -> Any:
@@ -212,7 +242,7 @@ def validate(
     losses, truths, scores = [], [], []
     for inputs, truth in batches:
         predicted = model.predict_on_batch(inputs)
-        losses.append(float(weighted_cross_entropy(truth, predicted)) * (truth[..., -1] > 0).sum())
+        losses.append(float(weighted_cross_entropy(truth, predicted)) * _counted(truth))
         truths.append(truth.reshape(-1, truth.shape[-1]))
         scores.append(predicted.reshape(-1, predicted.shape[-1]))
     truth, predicted = np.concatenate(truths), np.concatenate(scores)
@@ -223,8 +253,9 @@ def validate(
         labels = truth[used, task] > 0
         if labels.any() and not labels.all():
             areas.append(auprc_trapezoid(labels, predicted[used, task]))
-    counted = max(int((truth[:, -1] > 0).sum()), 1)
-    return float(sum(losses)) / counted, float(np.mean(areas)) if areas else float("nan")
+    return float(sum(losses)) / max(_counted(truth), 1), float(np.mean(areas)) if areas else float(
+        "nan"
+    )
 
 
 def fit(
@@ -261,11 +292,12 @@ def fit(
         If there is nothing to learn or nothing to choose by.
     """
     counts = training.label_counts()
-    _require_both_classes(counts, "training")
-    _require_both_classes(validation.label_counts(), "validation")
+    _require_both_classes(counts, settings.ambiguous, "training")
+    _require_both_classes(validation.label_counts(), "drop", "validation")
     rng = np.random.default_rng(settings.seed)
-    batcher = Batcher(inputs, class_weights(counts), settings.ambiguous)
-    chooser = Batcher(inputs, class_weights(counts), "drop")
+    weights = class_weights(counts, settings.ambiguous)
+    batcher = Batcher(inputs, weights, settings.ambiguous)
+    chooser = Batcher(inputs, weights, "drop")
     model.compile(
         keras.optimizers.Adam(settings.learning_rate),
         weighted_cross_entropy,
@@ -288,7 +320,11 @@ def fit(
             on_epoch(epoch)
             if number - history.best >= settings.patience:
                 break
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DivergedError) as stop:
+        if not history.best and isinstance(stop, DivergedError):
+            raise InputError(
+                "the loss is no number in the first epoch; give a smaller --learning-rate"
+            ) from None
         if not history.best:
             raise
         history.interrupted = True
@@ -303,8 +339,10 @@ def _one_epoch(
 ) -> float:
     total, bins = 0.0, 0
     for inputs, truth in prefetched(batches):
-        used = int((truth[..., -1] > 0).sum())
+        used = _counted(truth)
         total += float(model.train_on_batch(inputs, truth)) * used
+        if not np.isfinite(total):
+            raise DivergedError
         bins += used
         on_step(truth.shape[0] * truth.shape[1], total / max(bins, 1))
     return total / max(bins, 1)
@@ -320,8 +358,10 @@ def prefetched(items: Iterator[Item]) -> Iterator[Item]:
             yield cast(Item, item)
 
 
-def _require_both_classes(counts: npt.NDArray[np.int64], part: str) -> None:
-    if not (counts[:, UNBOUND] + counts[:, AMBIGUOUS]).all() or not counts[:, BOUND].all():
+def _require_both_classes(
+    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"], part: str
+) -> None:
+    if not _learnt_unbound(counts, ambiguous).all() or not counts[:, BOUND].all():
         raise InputError(
             f"the {part} part holds {counts[:, BOUND].tolist()} bound and "
             f"{counts[:, UNBOUND].tolist()} unbound bins, expected some of both for each "
@@ -337,12 +377,17 @@ def check_tiles(validation: TileSet, most: int = 8) -> bytes:
     bytes
         As `tilefiles.write_tiles` writes them.
     """
-    file, chosen = validation.files[0], np.flatnonzero(validation.chosen[0])
-    tiles = [file.tile(int(index)) for index in chosen]
-    bound = [tile for tile in tiles if (tile.labels == BOUND).any()][: most // 2]
-    others = [tile for tile in tiles if not (tile.labels == BOUND).any()][: most - len(bound)]
+    kept: dict[bool, list[Tile]] = {True: [], False: []}
+    for file, chosen in zip(validation.files, validation.chosen, strict=True):
+        for index in np.flatnonzero(chosen):
+            tile = file.tile(int(index))
+            alike = kept[bool((tile.labels == BOUND).any())]
+            if len(alike) < most // 2:
+                alike.append(tile)
+            elif all(len(some) == most // 2 for some in kept.values()):
+                break
     sink = io.BytesIO()
-    write_tiles([*bound, *others], file.contents, sink)
+    write_tiles([*kept[True], *kept[False]], validation.files[0].contents, sink)
     return sink.getvalue()
 
 
@@ -356,7 +401,22 @@ def contract_of(
     settings: Settings,
     history: History,
 ) -> Contract:
-    """Write down what a trained network wants and gives, and where it comes from."""
+    """Write down what a trained network wants and gives, and where it comes from.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Fitted.
+    architecture : str
+    inputs : sequence of Input
+        With the model's transforms.
+    training, validation : TileSet
+    regions : sequence of Region
+        That were held out for validation.
+    settings : Settings
+    history : History
+        With at least one epoch.
+    """
     contents = training.files[0].contents
     best = history.epochs[history.best - 1]
     return Contract(
@@ -364,10 +424,11 @@ def contract_of(
         inputs=tuple(inputs),
         tasks=contents.experiments,
         architecture=architecture,
-        parameters={"trainable": model.count_params() - _fixed(model)},
+        parameters=hyperparameters(architecture)
+        | {"trainable": model.count_params() - _fixed(model)},
         cells=tuple(dict.fromkeys(file.contents.cell for file in training.files)),
         held_out=tuple(str(region) for region in regions),
-        trained_on=tuple(str(region) for region in training.regions()),
+        trained_on=tuple(str(region) for region in training.regions(regions)),
         training=asdict(settings)
         | {
             "labels": training.label_counts().tolist(),
@@ -379,9 +440,16 @@ def contract_of(
             "tfbind": tfbind.__version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
+            keras.backend.backend(): version(keras.backend.backend()),
             "numpy": np.__version__,
         },
     )
+
+
+def hyperparameters(name: str) -> dict[str, Any]:
+    """Give what an architecture is built with beside inputs and geometry."""
+    options = inspect.signature(build_of(name)).parameters.values()
+    return {one.name: one.default for one in options if one.kind is one.KEYWORD_ONLY}
 
 
 def _fixed(model: keras.Model) -> int:

@@ -50,6 +50,30 @@ class Sources:
             )
         return self.signals[name]
 
+    def longer_contigs(self) -> list[str]:
+        """Tell where a signal's contig is longer than the genome's: a cut, or another assembly.
+
+        Raises
+        ------
+        InputError
+            If one is shorter.
+        """
+        longer = []
+        for signal in self.signals.values():
+            find = self.names(tuple(signal.sizes), signal.path).find
+            for contig, size in self.genome.sizes.items():
+                there = find(contig)
+                if there is None or signal.sizes[there] == size:
+                    continue
+                message = (
+                    f"ends {there} at {signal.sizes[there]:,}, but {self.genome.path} at {size:,}: "
+                    "are both of one assembly?"
+                )
+                if signal.sizes[there] < size:
+                    raise InputError(message, path=signal.path)
+                longer.append(f"{signal.path} {message}")
+        return longer
+
     def lacking(self, contig: str) -> list[Signal]:
         """Name the signals that lack a contig of the genome."""
         return [

@@ -21,12 +21,6 @@ class SignalChannel(Channel):
             there = found[contig]
             if there is None:
                 return np.zeros(end - start, self.dtype)
-            if signal.sizes[there] < sources.genome.sizes[contig]:
-                raise InputError(
-                    f"ends {there} at {signal.sizes[there]}, the genome at "
-                    f"{sources.genome.sizes[contig]}: are both of one assembly?",
-                    path=signal.path,
-                )
             values = signal.values(there, start, end)
             with np.errstate(over="ignore"):
                 stored = values.astype(self.dtype)
