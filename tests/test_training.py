@@ -12,6 +12,7 @@ pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[t
 import keras
 from conftest import Trained
 
+from tfbind.batches import Batcher, prefetched, training_batches, validation_batches
 from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.genome import base_codes
@@ -21,17 +22,13 @@ from tfbind.regions import Region
 from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
 from tfbind.training import (
-    Batcher,
     Epoch,
     Settings,
     check_tiles,
     class_weights,
     fit,
     history_tsv,
-    prefetched,
-    training_batches,
     validate,
-    validation_batches,
     weighted_cross_entropy,
 )
 
@@ -145,7 +142,7 @@ def test_batches_of_a_seed_are_the_same(trained: Trained) -> None:
     tiles = TileSet([TileFile(trained.tiles)])
     batcher = Batcher(INPUTS, np.array([9], np.float32), "drop")
     one, other = (
-        list(training_batches(tiles, batcher, Settings(), np.random.default_rng(7)))
+        list(training_batches(tiles, batcher, 256, True, np.random.default_rng(7)))
         for _ in range(2)
     )
     for (inputs, truth), (same_inputs, same_truth) in zip(one, other, strict=True):

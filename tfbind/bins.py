@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN, Genome
 from tfbind.intervals import merged
-from tfbind.regions import IntervalSet, Region
+from tfbind.regions import IntervalSet, Region, Spans
 
 BLOCK = 1 << 16
 """Bins that are handled at once."""
@@ -132,16 +132,6 @@ def grid(
     return Bins(size, stride, tuple(runs))
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """Bins of one contig as `regions.Located`."""
-
-    contigs: tuple[str, ...]
-    codes: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-
-
 def drop_overlapping(blocks: Iterable[Block], size: int, excluded: IntervalSet) -> Iterator[Block]:
     """Drop the bins that share a base with a set of intervals.
 
@@ -157,7 +147,7 @@ def drop_overlapping(blocks: Iterable[Block], size: int, excluded: IntervalSet) 
     """
     for contig, starts in blocks:
         codes = np.zeros(len(starts), np.int32)
-        keep = ~excluded.overlaps(_Placed((contig,), codes, starts, starts + size))
+        keep = ~excluded.overlaps(Spans((contig,), codes, starts, starts + size))
         if keep.any():
             yield contig, starts[keep]
 

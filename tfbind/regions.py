@@ -97,6 +97,21 @@ class Located(Protocol):
         """Ends, shape (n,), base pairs."""
 
 
+@dataclass(frozen=True)
+class Spans:
+    """Places on contigs, and nothing more; see `Located`."""
+
+    contigs: tuple[str, ...]
+    codes: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    def widened(self, by: int) -> "Spans":
+        """Move both ends outwards, by base pairs."""
+        starts = np.maximum(self.starts - by, 0)
+        return Spans(self.contigs, self.codes, starts, self.ends + by)
+
+
 class Axis:
     """The contigs of one file end to end on one line, so that one search serves all of them.
 

@@ -12,7 +12,7 @@ from tfbind.contract import Geometry
 from tfbind.errors import InputError
 from tfbind.intervals import merged
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
-from tfbind.regions import Region, RegionSet
+from tfbind.regions import Region, RegionSet, Spans
 from tfbind.tilefiles import TileFile
 from tfbind.tiles import PIECE
 
@@ -37,23 +37,13 @@ class Piece:
     inputs: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Spans:
-    """Where tiles lie; see `regions.Located`."""
-
-    contigs: tuple[str, ...]
-    codes: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-
-    def widened(self, by: int) -> "Spans":
-        """Move both ends outwards, by base pairs."""
-        starts = np.maximum(self.starts - by, 0)
-        return Spans(self.contigs, self.codes, starts, self.ends + by)
-
-
 def spans(file: TileFile) -> Spans:
-    """Give the bases from the first bin's start to the last bin's end, tile by tile."""
+    """Give the bases from the first bin's start to the last bin's end, tile by tile.
+
+    Parameters
+    ----------
+    file : TileFile
+    """
     names = tuple(dict.fromkeys(file.contigs))
     places = {name: code for code, name in enumerate(names)}
     codes = np.fromiter((places[name] for name in file.contigs), np.int32, len(file))

@@ -3,12 +3,10 @@
 import inspect
 import io
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,7 +14,7 @@ import numpy.typing as npt
 from keras import ops
 
 import tfbind
-from tfbind.channels import channel
+from tfbind.batches import Batch, Batcher, prefetched, training_batches, validation_batches
 from tfbind.channels.base import Array
 from tfbind.contract import Contract, Input
 from tfbind.errors import InputError
@@ -25,11 +23,8 @@ from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
 from tfbind.networks import architecture as build_of
 from tfbind.regions import Region
 from tfbind.tilefiles import write_tiles
-from tfbind.tiles import PIECE, Tile
-from tfbind.tilesets import Piece, TileSet
-
-Item = TypeVar("Item")
-PREFETCHED = 8
+from tfbind.tiles import Tile
+from tfbind.tilesets import TileSet
 
 
 @dataclass(frozen=True)
@@ -156,82 +151,13 @@ def weighted_cross_entropy(truth: Any, scores: Any) -> Any:
     return ops.sum(entropy * weights) / ops.maximum(counted, 1.0)
 
 
-@dataclass(frozen=True)
-class Batcher:
-    """Turn pieces of tiles into what a network is fitted to.
-
-    Attributes
-    ----------
-    inputs : sequence of Input
-        With the model's transforms.
-    weights : ndarray, shape (tasks,), float32
-        Of bound bins.
-    ambiguous : 'drop' or 'unbound'
-    """
-
-    inputs: Sequence[Input]
-    weights: npt.NDArray[np.float32]
-    ambiguous: Literal["drop", "unbound"]
-
-    def __call__(
-        self, pieces: Sequence[Piece], flipped: npt.NDArray[np.bool_]
-    ) -> tuple[dict[str, Array], npt.NDArray[np.float32]]:
-        """Make one batch.
-
-        Parameters
-        ----------
-        pieces : sequence of Piece
-        flipped : ndarray, shape (len(pieces),), bool
-            Which to turn to the other strand.
-
-        Returns
-        -------
-        inputs : dict of str to ndarray, shape (batch, bases)
-        truth : ndarray, shape (batch, bins, 2 * tasks), float32
-            As `weighted_cross_entropy` takes it.
-        """
-        made: dict[str, Array] = {}
-        for spec in self.inputs:
-            kind = channel(spec)
-            raw = np.stack([piece.inputs[spec.name] for piece in pieces])
-            raw[flipped] = kind.reverse_complement(raw[flipped])
-            made[spec.name] = kind.prepare(raw)
-        present = np.stack([piece.weights for piece in pieces])[:, None, :]
-        labels = np.stack([piece.labels for piece in pieces])
-        weights = np.where(labels == BOUND, self.weights[None, :, None], np.float32(1)) * present
-        if self.ambiguous == "drop":
-            weights[labels == AMBIGUOUS] = 0
-        truth = np.concatenate([labels == BOUND, weights], axis=1).astype(np.float32)
-        truth[flipped] = truth[flipped][..., ::-1]
-        return made, truth.transpose(0, 2, 1)
-
-
-def training_batches(
-    tiles: TileSet, batcher: Batcher, settings: Settings, rng: np.random.Generator
-) -> Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]]:
-    """Yield the batches of one epoch: pieces of all files and regions, shuffled."""
-    order = rng.permutation(tiles.pieces)
-    flipped = rng.random(len(order)) < (0.5 if settings.both_strands else 0.0)
-    a_step = max(settings.batch // PIECE, 1)
-    for first in range(0, len(order), a_step):
-        chosen = slice(first, first + a_step)
-        yield batcher([tiles.piece(index) for index in order[chosen]], flipped[chosen])
-
-
-def validation_batches(
-    tiles: TileSet, batcher: Batcher, batch: int
-) -> Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]]:
-    """Yield all pieces in order, as they are."""
-    a_step = max(batch // PIECE, 1)
-    for first in range(0, tiles.pieces, a_step):
-        some = range(first, min(first + a_step, tiles.pieces))
-        yield batcher([tiles.piece(index) for index in some], np.zeros(len(some), np.bool_))
-
-
-def validate(
-    model: keras.Model, batches: Iterable[tuple[dict[str, Array], npt.NDArray[np.float32]]]
-) -> tuple[float, float]:
+def validate(model: keras.Model, batches: Iterable[Batch]) -> tuple[float, float]:
     """Score tiles and compare with their labels.
+
+    Parameters
+    ----------
+    model : keras.Model
+    batches : iterable of Batch
 
     Returns
     -------
@@ -309,7 +235,11 @@ def fit(
     try:
         for number in range(1, settings.epochs + 1):
             began = time.monotonic()
-            loss = _one_epoch(model, training_batches(training, batcher, settings, rng), on_step)
+            loss = _one_epoch(
+                model,
+                training_batches(training, batcher, settings.batch, settings.both_strands, rng),
+                on_step,
+            )
             val_loss, auprc = validate(
                 model, validation_batches(validation, chooser, settings.batch)
             )
@@ -334,7 +264,7 @@ def fit(
 
 def _one_epoch(
     model: keras.Model,
-    batches: Iterator[tuple[dict[str, Array], npt.NDArray[np.float32]]],
+    batches: Iterator[Batch],
     on_step: Callable[[int, float], None],
 ) -> float:
     total, bins = 0.0, 0
@@ -346,16 +276,6 @@ def _one_epoch(
         bins += used
         on_step(truth.shape[0] * truth.shape[1], total / max(bins, 1))
     return total / max(bins, 1)
-
-
-def prefetched(items: Iterator[Item]) -> Iterator[Item]:
-    """Make items in a thread, a few ahead of their use."""
-    end = object()
-    with ThreadPoolExecutor(1) as maker:
-        ahead = deque(maker.submit(next, items, end) for _ in range(PREFETCHED))
-        while (item := ahead.popleft().result()) is not end:
-            ahead.append(maker.submit(next, items, end))
-            yield cast(Item, item)
 
 
 def _require_both_classes(

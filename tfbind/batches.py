@@ -1,0 +1,113 @@
+"""Pieces of tiles, mixed and stacked into what a network is fitted to."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tfbind.channels import channel
+from tfbind.channels.base import Array
+from tfbind.contract import Input
+from tfbind.labels import AMBIGUOUS, BOUND
+from tfbind.tiles import PIECE
+from tfbind.tilesets import Piece, TileSet
+
+Item = TypeVar("Item")
+Batch = tuple[dict[str, Array], npt.NDArray[np.float32]]
+"""Inputs, each of shape (batch, bases), and truth, shape (batch, bins, 2 * tasks): labels of 0 or 1
+for each task, then their weights."""
+
+PREFETCHED = 8
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """Turn pieces of tiles into what a network is fitted to.
+
+    Attributes
+    ----------
+    inputs : sequence of Input
+        With the model's transforms.
+    weights : ndarray, shape (tasks,), float32
+        Of bound bins.
+    ambiguous : 'drop' or 'unbound'
+    """
+
+    inputs: Sequence[Input]
+    weights: npt.NDArray[np.float32]
+    ambiguous: Literal["drop", "unbound"]
+
+    def __call__(self, pieces: Sequence[Piece], flipped: npt.NDArray[np.bool_]) -> Batch:
+        """Make one batch.
+
+        Parameters
+        ----------
+        pieces : sequence of Piece
+        flipped : ndarray, shape (len(pieces),), bool
+            Which to turn to the other strand.
+
+        Returns
+        -------
+        inputs : dict of str to ndarray, shape (batch, bases)
+        truth : ndarray, shape (batch, bins, 2 * tasks), float32
+            As `weighted_cross_entropy` takes it.
+        """
+        made: dict[str, Array] = {}
+        for spec in self.inputs:
+            kind = channel(spec)
+            raw = np.stack([piece.inputs[spec.name] for piece in pieces])
+            raw[flipped] = kind.reverse_complement(raw[flipped])
+            made[spec.name] = kind.prepare(raw)
+        present = np.stack([piece.weights for piece in pieces])[:, None, :]
+        labels = np.stack([piece.labels for piece in pieces])
+        weights = np.where(labels == BOUND, self.weights[None, :, None], np.float32(1)) * present
+        if self.ambiguous == "drop":
+            weights[labels == AMBIGUOUS] = 0
+        truth = np.concatenate([labels == BOUND, weights], axis=1).astype(np.float32)
+        truth[flipped] = truth[flipped][..., ::-1]
+        return made, truth.transpose(0, 2, 1)
+
+
+def training_batches(
+    tiles: TileSet, batcher: Batcher, bins: int, both_strands: bool, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Yield the batches of one epoch: pieces of all files and regions, shuffled.
+
+    Parameters
+    ----------
+    tiles : TileSet
+    batcher : Batcher
+    bins : int
+        In a batch; a multiple of `PIECE`.
+    both_strands : bool
+        Turn each piece to the other strand at random, half of the time.
+    rng : numpy.random.Generator
+    """
+    order = rng.permutation(tiles.pieces)
+    flipped = rng.random(len(order)) < (0.5 if both_strands else 0.0)
+    a_step = max(bins // PIECE, 1)
+    for first in range(0, len(order), a_step):
+        chosen = slice(first, first + a_step)
+        yield batcher([tiles.piece(index) for index in order[chosen]], flipped[chosen])
+
+
+def validation_batches(tiles: TileSet, batcher: Batcher, bins: int) -> Iterator[Batch]:
+    """Yield all pieces in order, as they are; parameters are those of `training_batches`."""
+    a_step = max(bins // PIECE, 1)
+    for first in range(0, tiles.pieces, a_step):
+        some = range(first, min(first + a_step, tiles.pieces))
+        yield batcher([tiles.piece(index) for index in some], np.zeros(len(some), np.bool_))
+
+
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+    """Make items in a thread, a few ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as maker:
+        ahead = deque(maker.submit(next, items, end) for _ in range(PREFETCHED))
+        while (item := ahead.popleft().result()) is not end:
+            ahead.append(maker.submit(next, items, end))
+            yield cast(Item, item)
