@@ -217,38 +217,19 @@ def fit(
     InputError
         If there is nothing to learn or nothing to choose by.
     """
-    counts = training.label_counts()
-    _require_both_classes(counts, settings.ambiguous, "training")
+    _require_both_classes(training.label_counts(), settings.ambiguous, "training")
     _require_both_classes(validation.label_counts(), "drop", "validation")
-    rng = np.random.default_rng(settings.seed)
-    weights = class_weights(counts, settings.ambiguous)
-    batcher = Batcher(inputs, weights, settings.ambiguous)
-    chooser = Batcher(inputs, weights, "drop")
-    model.compile(
-        keras.optimizers.Adam(settings.learning_rate),
-        weighted_cross_entropy,
-        jit_compile=False,
-    )
     history = History()
     best: list[Array] = model.get_weights()
     highest = -np.inf
     try:
-        for number in range(1, settings.epochs + 1):
-            began = time.monotonic()
-            loss = _one_epoch(
-                model,
-                training_batches(training, batcher, settings.batch, settings.both_strands, rng),
-                on_step,
-            )
-            val_loss, auprc = validate(
-                model, validation_batches(validation, chooser, settings.batch)
-            )
-            epoch = Epoch(number, time.monotonic() - began, loss, val_loss, auprc)
+        for epoch in _epochs(model, inputs, training, validation, settings, on_step):
             history.epochs.append(epoch)
-            if auprc > highest:
-                highest, best, history.best = auprc, model.get_weights(), number
+            if epoch.validation_auprc > highest:
+                highest, best = epoch.validation_auprc, model.get_weights()
+                history.best = epoch.number
             on_epoch(epoch)
-            if number - history.best >= settings.patience:
+            if epoch.number - history.best >= settings.patience:
                 break
     except (KeyboardInterrupt, DivergedError) as stop:
         if not history.best and isinstance(stop, DivergedError):
@@ -260,6 +241,29 @@ def fit(
         history.interrupted = True
     model.set_weights(best)
     return history
+
+
+def _epochs(
+    model: keras.Model,
+    inputs: Sequence[Input],
+    training: TileSet,
+    validation: TileSet,
+    settings: Settings,
+    on_step: Callable[[int, float], None],
+) -> Iterator[Epoch]:
+    """Fit to the training tiles once after the other, and measure on the validation tiles."""
+    rng = np.random.default_rng(settings.seed)
+    weights = class_weights(training.label_counts(), settings.ambiguous)
+    batcher = Batcher(inputs, weights, settings.ambiguous)
+    chooser = Batcher(inputs, weights, "drop")
+    optimiser = keras.optimizers.Adam(settings.learning_rate)
+    model.compile(optimiser, weighted_cross_entropy, jit_compile=False)
+    bins, both = settings.batch, settings.both_strands
+    for number in range(1, settings.epochs + 1):
+        began = time.monotonic()
+        loss = _one_epoch(model, training_batches(training, batcher, bins, both, rng), on_step)
+        measured = validate(model, validation_batches(validation, chooser, bins))
+        yield Epoch(number, time.monotonic() - began, loss, *measured)
 
 
 def _one_epoch(
