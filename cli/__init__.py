@@ -4,6 +4,7 @@ Command modules import the library inside their functions, so that help is insta
 commands that train load TensorFlow.
 """
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -64,5 +65,9 @@ def options(
 
 def main() -> None:
     """Run the command line; asked to end, leave nothing half-written behind."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    if sys.stderr is None:  # closed by 2>&-: messages must not reach the next file that is opened
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     app()

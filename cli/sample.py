@@ -25,7 +25,12 @@ def sample(
     ] = 100_000,
     block: Annotated[
         int,
-        typer.Option(metavar="BINS", min=1, help="Draw up to so many consecutive bins together."),
+        typer.Option(
+            metavar="BINS",
+            min=1,
+            max=1_000_000,
+            help="Draw up to so many consecutive bins together.",
+        ),
     ] = 16,
     holdout: Annotated[
         list[str] | None,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tfbind.errors import InputError, three
+
 from .inputs import open_sources, signal_files
 from .machine import processors
 from .options import (
@@ -63,6 +65,7 @@ def score(
         typer.Option(
             metavar="BINS",
             min=1,
+            max=65_536,
             help="Bins that are computed at a time, asked for or not: 16 suits scattered bins and "
             "small scaffolds. Default: 256, or 32 for windows.",
         ),
@@ -140,10 +143,17 @@ def _wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) ->
     wanted = [spec.name for spec in contract.signals]
     if len(wanted) == 1 and list(files) == ["signal"]:
         return {wanted[0]: files["signal"]}
+    found = {name: files[name] for name in wanted if name in files}
+    if len(found) < len(wanted):
+        lacking = next(name for name in wanted if name not in found)
+        raise InputError(
+            f"the model wants the signal {lacking!r}, but found {three(files)}; "
+            f"give --signal {lacking}=FILE or set TFBIND_SIGNAL"
+        )
     for name in files:
         if name not in wanted:
             say(f"the model does not use the signal {name!r}", quiet=quiet)
-    return {name: files[name] for name in wanted if name in files}
+    return found
 
 
 def _provenance(model: "Model", sources: "Sources") -> bytes:
@@ -179,7 +189,10 @@ def _write_text(
     columns = slice(None) if column is None else slice(column, column + 1)
     with writing(output, force=force) as out:
         out.write(first)
-        for batch, scores in scored:
+        for number, (batch, scores) in enumerate(scored):
+            if format_ == "bed" and number == 0 and first and column is None:
+                named = [f"column{i + 4}" for i in range(len(batch.extra))] + list(contract.tasks)
+                out.write("\t".join(["#contig", "start", "end", *named]).encode() + b"\n")
             if format_ == "bed":
                 out.write(bed_score_lines(batch, scores[:, columns]))
             else:

@@ -64,6 +64,8 @@ def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
 def replacing(output: str, *, force: bool) -> Iterator[Path]:
     """Give a path beside the output, to be written; rename it when it is whole."""
     refuse_existing(output, force=force)
+    if is_pipe_or_device(output):
+        raise InputError("is a pipe or a device, expected the name of a file", path=output)
     target = Path(os.path.realpath(output))  # a link stays, and what it points to is replaced
     try:
         descriptor, name = tempfile.mkstemp(
@@ -94,6 +96,8 @@ def is_pipe_or_device(output: str) -> bool:
 
 def refuse_existing(output: str, *, force: bool) -> None:
     """Refuse to write over a file, before any work is done for it."""
+    if not output or os.path.isdir(output):
+        raise InputError("is a folder, expected the name of a file", path=output or "-o ''")
     if force or output == "-" or is_pipe_or_device(output):
         return
     if os.path.exists(output):

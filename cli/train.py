@@ -1,5 +1,6 @@
 """`tfbind train`."""
 
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -75,8 +76,8 @@ def train(
     """Train a network on tiles, of one or many cell types.
 
     Every batch mixes cell types and regions. Bound bins weigh as much as all unbound ones
-    together. The epoch with the best AUPRC on the validation part is kept; Ctrl-C stops early and
-    keeps the best so far.
+    together. The epoch with the best AUPRC on the validation part is kept; Ctrl-C and SIGTERM stop
+    early, with status 130, and keep the best so far.
 
     Writes a .keras file with the model's contract inside, and beside it a .history.tsv of the
     same name with a line for each epoch.
@@ -90,6 +91,8 @@ def train(
     if batch % 8:
         raise typer.BadParameter(f"found --batch {batch}, expected a multiple of 8 bins")
     record = str(Path(output).with_suffix(".history.tsv"))
+    # A batch system ends a job by SIGTERM; the best network so far is kept then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     load_keras()
     import keras
 
@@ -111,6 +114,9 @@ def train(
         model = build(wanted, contents.geometry, len(contents.experiments))
         say(_summary("training", training), quiet=quiet)
         say(_summary("validation", validation), quiet=quiet)
+        dropped = sum(map(len, files)) - training.tiles - (validation.tiles if regions else 0)
+        if dropped:
+            say(f"{dropped} tiles near the edge of a held-out region are in neither", quiet=quiet)
         history = _fit(model, wanted, training, validation, settings, quiet)
         contract = contract_of(
             model, arch, wanted, training, validation, regions, settings, history
@@ -118,12 +124,14 @@ def train(
         save_network(Network(model, contract, check_tiles(validation)), part)
         table.write(history_tsv(history).encode())
     best = history.epochs[history.best - 1]
-    how = "interrupted; kept" if history.interrupted else "kept"
+    kept = f"{history.ended}; kept" if history.ended else "kept"
     say(
-        f"{how} epoch {best.number} with a validation AUPRC of {best.validation_auprc:.4f} in "
+        f"{kept} epoch {best.number} with a validation AUPRC of {best.validation_auprc:.4f} in "
         f"{output}",
         quiet=quiet,
     )
+    if history.ended == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _tile_file(path: str, stack: ExitStack) -> "TileFile":
@@ -138,12 +146,20 @@ def _parts(
 ) -> "tuple[TileSet, TileSet, list[Region]]":
     """Part tiles into those to learn from and those to choose by."""
     from tfbind.errors import InputError, three
-    from tfbind.tilesets import TileSet, draw_regions, part_by_regions, require_alike
+    from tfbind.tilesets import (
+        TileSet,
+        draw_regions,
+        part_by_regions,
+        refuse_overlap,
+        require_alike,
+    )
 
     held = [_tile_file(text, stack) for text in validate if Path(text).is_file()]
     require_alike([*files, *held])
     if held and len(held) < len(validate):
         raise typer.BadParameter("found regions and files in --validate, expected one of the two")
+    for file in held:
+        refuse_overlap(files, file)
     if held:
         return TileSet(files), TileSet(held), []
     regions = regions_in("--validate", validate, {}) or draw_regions(files, VALIDATION_SHARE, seed)
@@ -163,6 +179,8 @@ def _chosen_inputs(
     wanted = names.split(",") if names else [spec.name for spec in held]
     known = {spec.name: spec for spec in held}
     for name in wanted:
+        if wanted.count(name) > 1:
+            raise typer.BadParameter(f"--inputs names {name!r} twice")
         if name not in known:
             raise typer.BadParameter(f"no input {name!r}: the tiles hold {', '.join(known)}")
     return [

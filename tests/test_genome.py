@@ -331,3 +331,10 @@ def test_an_alias_file_is_read_both_ways(tmp_path: Path) -> None:
     path.write_text("1\tchr1\nX\n")
     with pytest.raises(InputError, match=r"alias\.tsv: line 2: found 1 columns, expected 2"):
         read_alias(path)
+
+
+def test_a_size_that_no_contig_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sizes"
+    path.write_text("chr1\t100\nchr2\t99999999999999999999999\n")
+    with pytest.raises(InputError, match=r"line 2: gives 'chr2' 99999999999999999999999 bp"):
+        contig_sizes(path)

@@ -1,5 +1,6 @@
 """The commands together, as a user pipes them, on real data."""
 
+import ctypes
 import gzip
 import json
 import os
@@ -200,7 +201,7 @@ def test_signal_that_is_not_given(tfbind: Tfbind, trained: Trained) -> None:
     env = {"TFBIND_FASTA": trained.env["TFBIND_FASTA"]}
     done = tfbind("score", trained.onnx, env=env)
     assert done.returncode == 1
-    assert b"no signal named 'dnase'" in done.stderr
+    assert b"the model wants the signal 'dnase', but found none" in done.stderr
     assert b"give --signal dnase=FILE" in done.stderr
 
 
@@ -291,3 +292,97 @@ def test_tiles_of_another_kind_do_not_mix(
     assert done.returncode == 1
     assert b"sequence.tiles: has the inputs sequence (uint8), but " in done.stderr
     assert not (tmp_path / "x.keras").exists()
+
+
+def test_scoring_leaves_nothing_in_the_home_folder(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    env = dict(trained.env) | {"HOME": str(tmp_path)}
+    bins = "chrX\t50000000\t50000200\n"
+    assert tfbind("score", trained.onnx, stdin=bins, env=env).returncode == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_alias_may_come_from_a_pipe(trained: Trained, whole: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bins.bed").write_text("23\t50000000\t50000200\n")
+    done = shell(
+        f"{TFBIND} score {trained.onnx} bins.bed -q --no-header --format bed "
+        "--alias <(printf '23\\tchrX\\n')",
+        dict(trained.env),
+        tmp_path,
+    )
+    assert done.stdout.split("\t")[3] == whole.decode().split("\n")[0].split("\t")[3] + "\n"
+
+
+def test_train_claims_its_files_before_it_works(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere" / "x.keras"
+    done = tfbind("train", trained.tiles, "-o", nowhere)
+    assert done.returncode == 1
+    assert b"epoch" not in done.stderr
+    (tmp_path / "x.history.tsv").write_text("precious")
+    done = tfbind("train", trained.tiles, "-o", tmp_path / "x.keras")
+    assert done.returncode == 1
+    assert b"x.history.tsv: exists already" in done.stderr
+    assert os.listdir(tmp_path) == ["x.history.tsv"]
+
+
+def test_network_is_not_chosen_by_what_it_learnt(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    output = tmp_path / "x.keras"
+    done = tfbind("train", trained.tiles, "--validate", trained.tiles, "-o", output)
+    assert done.returncode == 1
+    assert b"hold out regions" in done.stderr
+    missing = tfbind("train", trained.tiles, "--validate", "valid.tiles", "-o", output)
+    assert missing.returncode == 1
+    assert b"--validate valid.tiles is neither a file nor on a contig" in missing.stderr
+
+
+@pytest.mark.parametrize("name", ["weights", "sequence", "a/b", ""])
+def test_names_that_tiles_cannot_hold(
+    tfbind: Tfbind, trained: Trained, data: Path, name: str
+) -> None:
+    signal = f"{name}={data / 'K562.dnase.bw'}"
+    stdin = "chrX\t50000000\t50000200\tU\n"
+    done = tfbind("features", "--signal", signal, stdin=stdin, env=trained.env)
+    assert done.returncode in (1, 2)
+    assert done.stdout == b""
+    assert b"unexpected" not in done.stderr
+
+
+def test_a_bigwig_is_not_written_over_a_device(tfbind: Tfbind, trained: Trained) -> None:
+    done = tfbind("score", trained.onnx, "--format", "bigwig", "-o", "/dev/null", env=trained.env)
+    assert done.returncode == 1
+    assert b"/dev/null: is a pipe or a device" in done.stderr
+    assert Path("/dev/null").is_char_device()
+
+
+def test_missing_contigs_of_a_signal(tfbind: Tfbind, trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "other.bw"
+    with pyBigWig.open(str(path), "w") as bigwig:
+        bigwig.addHeader([("chr1", 1000)])
+    stdin = "chrX\t50000000\t50000200\n"
+    options = ("--signal", f"dnase={path}", "--no-header")
+    refused = tfbind("score", trained.onnx, *options, stdin=stdin, env=trained.env)
+    assert refused.returncode == 1
+    assert b"--missing skip or --missing zero" in refused.stderr
+    for way, lines in (("skip", 0), ("zero", 1)):
+        done = tfbind(
+            "score", trained.onnx, *options, "--missing", way, stdin=stdin, env=trained.env
+        )
+        assert (done.returncode, done.stdout.count(b"\n")) == (0, lines)
+        assert b"1 bins " in done.stderr
+
+
+def test_cuda_that_is_not_there(tfbind: Tfbind, trained: Trained) -> None:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        done = tfbind("score", trained.onnx, "--device", "cuda", env=trained.env)
+        assert done.returncode == 1
+        assert b"--device cuda cannot be used" in done.stderr
+        assert done.stdout == b""
+    else:
+        pytest.skip("this machine has a CUDA driver")

@@ -114,3 +114,10 @@ def test_a_bigwig_with_damaged_data_is_said(data: Path, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"holes\.bw: "):
         Signal(path).values("chrX", 38_000_000, 54_000_000)
+
+
+def test_a_track_without_values_is_zero(tmp_path: Path) -> None:
+    path = tmp_path / "empty.bw"
+    with pyBigWig.open(str(path), "w") as bigwig:
+        bigwig.addHeader([("chr1", 1000)])
+    assert not Signal(path).values("chr1", 0, 500).any()

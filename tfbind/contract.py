@@ -12,7 +12,7 @@ from tfbind.errors import InputError
 METADATA_KEY = "tfbind"
 VERSION = 1
 NAME = re.compile(r"[\w.+-]+")
-RESERVED = ("contig", "start", "weights")
+RESERVED = ("contig", "start", "weights", "label")
 """Columns that every file of tiles has."""
 
 

@@ -17,6 +17,9 @@ from tfbind.errors import InputError, three
 from tfbind.text import text_blocks
 
 A, C, G, T, UNKNOWN = range(5)
+LONGEST = 1 << 32
+"""Base pairs that no contig reaches; bigWig and keys of bins hold a place in 32 bits."""
+
 BIGWIG_MAGICS = (bytes.fromhex("888ffc26"), bytes.fromhex("26fc8f88"))
 
 # htslib prints what goes wrong; an InputError says it instead, in one line.
@@ -204,7 +207,7 @@ def text_blocks_of(path: str | Path) -> Iterator[bytes]:
     InputError
         If it cannot be read.
     """
-    first_bytes(path, 1)
+    first_bytes(path, 0)  # nothing is read: it may be a pipe
     with open(path, "rb") as stream:
         yield from text_blocks(stream, path)
 
@@ -219,6 +222,13 @@ def _two_column_sizes(text: bytes, path: str | Path) -> dict[str, int]:
             raise InputError(
                 f"found {line[:60]!r}, expected a contig's name and its size in base pairs "
                 "(FASTA, .fai, chrom.sizes or bigWig)",
+                path=path,
+                line=number,
+            )
+        if not 0 < int(fields[1]) < LONGEST:
+            raise InputError(
+                f"gives {fields[0]!r} {fields[1][:30]} bp, expected a size above 0 and below "
+                f"{LONGEST:,}",
                 path=path,
                 line=number,
             )

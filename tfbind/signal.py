@@ -70,5 +70,7 @@ class Signal:
                 raise InputError(
                     f"cannot be read at {contig}:{first + 1}-{last}; make it again", path=self.path
                 ) from error
-            values[first - start : last - start] = np.nan_to_num(read, copy=False, nan=0.0)
+            # A track without any value gives nothing at all.
+            if len(read):
+                values[first - start : last - start] = np.nan_to_num(read, copy=False, nan=0.0)
         return values

@@ -12,7 +12,7 @@ from tfbind.contract import Geometry
 from tfbind.errors import InputError
 from tfbind.intervals import merged
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
-from tfbind.regions import Region, RegionSet, Spans
+from tfbind.regions import IntervalSet, Region, RegionSet, Spans
 from tfbind.tilefiles import TileFile
 from tfbind.tiles import PIECE
 
@@ -193,6 +193,25 @@ def require_alike(files: Sequence[TileFile]) -> None:
             raise InputError(
                 "holds no labels; pass the bins through tfbind label first", path=file.path
             )
+
+
+def refuse_overlap(files: Sequence[TileFile], validation: TileFile) -> None:
+    """Check that tiles to choose by are not among those to learn from.
+
+    Raises
+    ------
+    InputError
+        If a tile of the same cell type lies on one of them.
+    """
+    for file in files:
+        if file.contents.cell == validation.contents.cell and len(file) and len(validation):
+            shared = IntervalSet(spans(file), file.path).overlaps(spans(validation))
+            if shared.any():
+                raise InputError(
+                    f"{int(shared.sum())} of its {len(validation)} tiles lie on tiles of "
+                    f"{file.path}: a network is not chosen by what it learnt; hold out regions",
+                    path=validation.path,
+                )
 
 
 def _shown(value: object) -> str:

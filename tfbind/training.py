@@ -90,13 +90,14 @@ class History:
     epochs : list of Epoch
     best : int
         The number of the epoch whose weights the network has; 0 before the first.
-    interrupted : bool
-        Ctrl-C, or a loss that is no number, ended training early.
+    ended : str
+        Why training ended early: 'interrupted' by Ctrl-C, or 'diverged' as the loss was no number;
+        else empty.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     best: int = 0
-    interrupted: bool = False
+    ended: Literal["", "interrupted", "diverged"] = ""
 
 
 def class_weights(
@@ -238,7 +239,7 @@ def fit(
             ) from None
         if not history.best:
             raise
-        history.interrupted = True
+        history.ended = "diverged" if isinstance(stop, DivergedError) else "interrupted"
     model.set_weights(best)
     return history
 
