@@ -118,7 +118,7 @@ def test_overlapping_regions_give_each_bin_once(tfbind: Tfbind, sizes: Path) -> 
         (["--region", "chr1:5-2"], "expected from and to with 1 <= from <= to"),
         (["--region", "chr1:0-2"], "expected from and to with 1 <= from <= to"),
         (["--region", "chr1:a-b"], "expected a contig or contig:from-to"),
-        (["--region", "chr1:100"], "expected a contig or contig:from-to"),
+        (["--region", "chr1:100-x"], "expected a contig or contig:from-to"),
         (["--shard", "3/2"], "expected 1 <= I <= N"),
         (["--shard", "0/2"], "expected 1 <= I <= N"),
         (["--shard", "half"], "expected I/N"),
@@ -303,8 +303,9 @@ def test_regions_are_read_as_samtools_writes_them() -> None:
     ]
     assert parse_regions(["HLA:01:5-9"]) == [Region("HLA:01", 4, 9)]
     assert parse_regions(["HLA:01"], known=["HLA:01"]) == [Region("HLA:01")]
-    with pytest.raises(InputError, match="found region 'HLA:01'"):
-        parse_regions(["HLA:01"])
+    assert parse_regions(["HLA:01"]) == [Region("HLA")]
+    with pytest.raises(InputError, match="found region 'HLA:x'"):
+        parse_regions(["HLA:x"])
 
 
 def test_region_sets_answer_for_any_batch() -> None:
@@ -326,3 +327,17 @@ class _Placed:
         ends: np.ndarray[tuple[int], np.dtype[np.int64]],
     ) -> None:
         self.contigs, self.codes, self.starts, self.ends = contigs, codes, starts, ends
+
+
+@pytest.mark.parametrize("region", ["chr1:601", "chr1:601-", "chr1:601-1000000"])
+def test_an_open_region_reaches_to_the_end(tfbind: Tfbind, region: str, tmp_path: Path) -> None:
+    path = tmp_path / "sizes"
+    path.write_text("chr1\t1000\nchr2\t1000\n")
+    done = tfbind("bin", path, "--region", region)
+    assert [row[1] for row in rows(done.stdout)] == list(range(600, 801, 50))
+
+
+def test_regions_are_lists_with_or_without_thousands() -> None:
+    text = "chr1,chr2:1,001-2,000,chr3:5-,chr4:1,000,chr5"
+    found = [str(region) for region in parse_regions([text])]
+    assert found == ["chr1", "chr2:1001-2000", "chr3:5-", "chr4:1000-", "chr5"]

@@ -108,7 +108,7 @@ def grid(
     """
     asked: dict[str, list[Region]] = {}
     for region in [Region(contig) for contig in sizes] if regions is None else regions:
-        if region.start >= sizes[region.contig] and region.end is not None:
+        if region.start and region.start >= sizes[region.contig]:
             raise InputError(
                 f"region {region} begins beyond the end of {region.contig}, "
                 f"which has {sizes[region.contig]} bp"

@@ -16,8 +16,8 @@ SPAN = 1 << 40
 """Base pairs that each contig has on an axis: more than any contig is long."""
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+"
-_REGION = re.compile(rf"(?P<contig>.+?):(?P<first>{_NUMBER})-(?P<last>{_NUMBER})")
-_LIST_ITEM = re.compile(rf"[^,]+?:(?:{_NUMBER})-(?:{_NUMBER})(?=,|$)|[^,]+")
+_REGION = re.compile(rf"(?P<contig>.+?):(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER})?)?")
+_LIST_ITEM = re.compile(rf"[^,]+?:(?:{_NUMBER})(?:-(?:{_NUMBER})?)?(?=,|$)|[^,]+")
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,15 @@ class Region:
     end: int | None = None
 
     def __str__(self) -> str:
-        return self.contig if self.end is None else f"{self.contig}:{self.start + 1}-{self.end}"
+        if self.end is None:
+            return f"{self.contig}:{self.start + 1}-" if self.start else self.contig
+        return f"{self.contig}:{self.start + 1}-{self.end}"
 
 
 def parse_regions(texts: Iterable[str], known: Iterable[str] = ()) -> list[Region]:
     """Read regions as samtools writes them: a contig, or `contig:from-to`, one-based, inclusive.
+
+    `contig:from` and `contig:from-` reach to the contig's end.
 
     Parameters
     ----------
@@ -71,8 +75,10 @@ def _parse_region(text: str, known: frozenset[str]) -> Region:
             f"found region {text!r}, expected a contig or contig:from-to with from and to in base "
             "pairs, counted from 1"
         )
-    first, last = (int(match[name].replace(",", "")) for name in ("first", "last"))
-    if not 1 <= first <= last < SPAN:
+    first, last = (
+        int(match[name].replace(",", "")) if match[name] else None for name in ("first", "last")
+    )
+    if first is None or not 1 <= first <= (last or first) < SPAN:
         raise InputError(f"found region {text!r}, expected from and to with 1 <= from <= to")
     return Region(match["contig"], first - 1, last)
 
