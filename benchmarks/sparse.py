@@ -20,8 +20,9 @@ import pyBigWig
 from tfbind.channels import Sources
 from tfbind.genome import Genome
 from tfbind.intervals import IntervalReader, Intervals, bed_lines, read_intervals
+from tfbind.model import Model
 from tfbind.regions import IntervalSet
-from tfbind.scoring import Model, score
+from tfbind.scoring import score
 from tfbind.signal import Signal
 from tfbind.tiles import BinCheck, Stretches
 

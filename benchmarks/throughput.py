@@ -20,7 +20,7 @@ import onnxruntime
 from tfbind.channels import Sources, channel
 from tfbind.cli.keras_backend import load_keras
 from tfbind.genome import Genome
-from tfbind.scoring import CHUNK, Model
+from tfbind.model import CHUNK, Model
 from tfbind.signal import Signal
 from tfbind.tiles import Stretches
 

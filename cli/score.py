@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tfbind.channels import Sources
     from tfbind.contract import Contract
     from tfbind.intervals import Intervals
-    from tfbind.scoring import Model, Scores
+    from tfbind.model import Model, Scores
     from tfbind.tiles import BinCheck
 
 Scored = Iterator[tuple["Intervals", "Scores"]]
@@ -99,7 +99,7 @@ def score(
         tfbind bin | tfbind score ctcf.onnx > preds.bedGraph
     """
     from tfbind.intervals import IntervalReader
-    from tfbind.scoring import Model
+    from tfbind.model import Model
     from tfbind.scoring import score as score_bins
     from tfbind.tiles import BinCheck, Stretches
 

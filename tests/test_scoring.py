@@ -18,8 +18,9 @@ from tfbind.channels import Sources
 from tfbind.errors import InputError
 from tfbind.genome import Genome
 from tfbind.intervals import IntervalReader
+from tfbind.model import Model
 from tfbind.networks.files import load_network
-from tfbind.scoring import Model, score
+from tfbind.scoring import score
 from tfbind.signal import Signal
 from tfbind.tiles import BinCheck, Stretches
 
