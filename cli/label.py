@@ -67,8 +67,9 @@ def label(
         tfbind bin hg19.fa | tfbind label --idr 0.05 --experiment CTCF=ctcf.idr.gz \\
           --experiment MAX=max.idr.gz > labels.bed
     """
-    from tfbind.intervals import IntervalReader, with_columns
+    from tfbind.intervals import IntervalReader
     from tfbind.labels import LETTERS, labelled_header, letters
+    from tfbind.lines import with_columns
 
     experiments = _experiments(conservative, relaxed, experiment or [], idr)
     refuse_existing(output, force=force)

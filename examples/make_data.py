@@ -1,17 +1,22 @@
-r"""Cut the example data from public files: hg19 chrX, DNase and CTCF peaks of two cell types.
+r"""Cut the example data from public files: hg19 chrX, DNase and ChIP-seq peaks of two cell types.
 
 The bases of one interval are kept whole. Before it, where the first cell type is to be learnt from,
-only those around its peaks are kept, so that a few megabytes hold enough peaks to learn from.
+only those around its DNase peaks and those of the first factor are kept, so that a few megabytes
+hold enough peaks to learn from.
 
 Every output keeps the coordinates of hg19. Peak files are gzip, of any chromosomes:
 
     python examples/make_data.py --fasta hg19.fa.gz \
         --dnase HeLa-S3=wgEncodeAwgDnaseUwdukeHelas3UniPk.narrowPeak.gz \
         --dnase K562=wgEncodeAwgDnaseUwdukeK562UniPk.narrowPeak.gz \
-        --conservative HeLa-S3=ChIPseq.HeLa-S3.CTCF.conservative.train.narrowPeak.gz \
-        --conservative K562=ChIPseq.K562.CTCF.conservative.train.narrowPeak.gz \
-        --relaxed HeLa-S3=ChIPseq.HeLa-S3.CTCF.relaxed.narrowPeak.gz \
-        --relaxed K562=ChIPseq.K562.CTCF.relaxed.narrowPeak.gz -o examples/data
+        --conservative HeLa-S3.CTCF=ChIPseq.HeLa-S3.CTCF.conservative.train.narrowPeak.gz \
+        --conservative K562.CTCF=ChIPseq.K562.CTCF.conservative.train.narrowPeak.gz \
+        --relaxed HeLa-S3.CTCF=ChIPseq.HeLa-S3.CTCF.relaxed.narrowPeak.gz \
+        --relaxed K562.CTCF=ChIPseq.K562.CTCF.relaxed.narrowPeak.gz \
+        --conservative HeLa-S3.TAF1=ChIPseq.HeLa-S3.TAF1.conservative.train.narrowPeak.gz \
+        --conservative K562.TAF1=ChIPseq.K562.TAF1.conservative.train.narrowPeak.gz \
+        --relaxed HeLa-S3.TAF1=ChIPseq.HeLa-S3.TAF1.relaxed.narrowPeak.gz \
+        --relaxed K562.TAF1=ChIPseq.K562.TAF1.relaxed.narrowPeak.gz -o examples/data
 """
 
 import argparse
@@ -92,32 +97,39 @@ def paint(peaks: Path, target: Path, begin: int) -> None:
 
 
 def named_file(text: str) -> tuple[str, Path]:
-    """Read CELL=FILE."""
-    cell, _, path = text.partition("=")
-    return cell, Path(path)
+    """Read CELL=FILE or CELL.FACTOR=FILE."""
+    name, _, path = text.partition("=")
+    return name, Path(path)
 
 
 def main() -> None:
     """Read the command line and write the files."""
     parser = argparse.ArgumentParser(description="Cut the example data from public files.")
     parser.add_argument("--fasta", type=Path, required=True, metavar="FILE")
-    for kind in ("dnase", "conservative", "relaxed"):
+    parser.add_argument(
+        "--dnase", type=named_file, action="append", required=True, metavar="CELL=FILE"
+    )
+    for kind in ("conservative", "relaxed"):
         parser.add_argument(
-            f"--{kind}", type=named_file, action="append", default=[], metavar="CELL=FILE"
+            f"--{kind}", type=named_file, action="append", required=True, metavar="CELL.FACTOR=FILE"
         )
     parser.add_argument("-o", dest="folder", type=Path, required=True, metavar="FOLDER")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     learnt = asked.dnase[0][0]
     begins = {cell: 0 if cell == learnt else START for cell, _ in asked.dnase}
-    peaks = [path for cell, path in [*asked.dnase, *asked.relaxed] if cell == learnt]
+    # A further factor adds its peaks to the data, but no bases.
+    first = asked.relaxed[0][0].partition(".")[2]
+    kept = {learnt, f"{learnt}.{first}"}
+    peaks = [path for name, path in [*asked.dnase, *asked.relaxed] if name in kept]
     cut_fasta(asked.fasta, asked.folder / "hg19.chrX_cut.fa.gz", peaks)
     for cell, path in asked.dnase:
         cut_peaks(path, asked.folder / f"{cell}.dnase.narrowPeak.gz", begins[cell])
         paint(path, asked.folder / f"{cell}.dnase.bw", begins[cell])
     for kind in ("conservative", "relaxed"):
-        for cell, path in getattr(asked, kind):
-            cut_peaks(path, asked.folder / f"{cell}.CTCF.{kind}.narrowPeak.gz", begins[cell])
+        for name, path in getattr(asked, kind):
+            begin = begins[name.partition(".")[0]]
+            cut_peaks(path, asked.folder / f"{name}.{kind}.narrowPeak.gz", begin)
 
 
 if __name__ == "__main__":

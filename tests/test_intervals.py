@@ -19,8 +19,8 @@ from tfbind.intervals import (
     concatenate,
     merged,
     read_intervals,
-    with_columns,
 )
+from tfbind.lines import with_columns
 
 Row = tuple[str, int, int, list[bytes], int]
 
@@ -272,3 +272,29 @@ def test_a_byte_order_mark_is_passed_over() -> None:
     (batch,) = read(b"\xef\xbb\xbfc\t1\t2\n")
     assert batch.contigs == ("c",)
     assert batch.lines() == b"c\t1\t2\n"
+
+
+PARTED = b"#a comment\nchr1\t0\t5\tx\n\nchr1\t5\t9\ty\ntrack name=t\nchr2\t0\t3\tz\nchr2\t3\t6\tw"
+
+
+@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("last", range(5))
+def test_a_part_is_a_slice_of_the_whole(first: int, last: int) -> None:
+    part = list(IntervalReader(BytesIO(PARTED), "test", part=(first, last)))
+    assert rows(part) == rows(read(PARTED))[first:last]
+
+
+def test_parts_of_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tfbind.text, "BLOCK", 64)
+    text = b"".join(b"chr1\t%d\t%d\n" % (n, n + 1) for n in range(100))
+    assert IntervalReader(BytesIO(text), "test").count_all() == 100
+    whole = rows(read(text))
+    for first, last in [(0, 100), (0, 1), (3, 50), (50, 99), (99, 100), (60, 60)]:
+        part = list(IntervalReader(BytesIO(text), "test", part=(first, last)))
+        assert rows(part) == whole[first:last]
+
+
+def test_counting_passes_over_comments() -> None:
+    assert IntervalReader(BytesIO(PARTED), "test").count_all() == 4
+    assert IntervalReader(BytesIO(gzip.compress(PARTED)), "test").count_all() == 4
+    assert IntervalReader(BytesIO(b""), "test").count_all() == 0

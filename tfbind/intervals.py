@@ -12,10 +12,10 @@ from typing import BinaryIO, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from tfbind.errors import InputError
+from tfbind.lines import tabbed_lines, whole_lines
 from tfbind.text import text_blocks
 
 SKIPPED = re.compile(rb"#|(track|browser)( |$)")
@@ -88,40 +88,6 @@ class Intervals:
         return whole_lines(self.text)
 
 
-def with_columns(text: pa.Array, *columns: pa.Array) -> bytes:
-    """Append columns to lines of text.
-
-    Parameters
-    ----------
-    text : pyarrow.Array, length n, binary
-        Lines that end in a tab, as in `Intervals.text`.
-    columns : pyarrow.Array, each of length n, string
-
-    Returns
-    -------
-    bytes
-        Whole lines.
-    """
-    joined = pc.binary_join_element_wise(
-        *(column.cast(pa.binary()) for column in columns), pa.scalar(b""), b"\t"
-    )
-    return whole_lines(pc.binary_join_element_wise(text, joined, pa.scalar(b"", pa.binary())))
-
-
-def whole_lines(text: pa.Array) -> bytes:
-    """Turn the tab at the end of each line, as in `Intervals.text`, into a newline."""
-    lines = np.frombuffer(contents(text), np.uint8).copy()
-    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
-    lines[offsets[1:] - offsets[0] - 1] = ord("\n")
-    return lines.tobytes()
-
-
-def contents(array: pa.Array) -> bytes:
-    """Join the values of a string or binary array into one run of bytes."""
-    offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
-    return bytes(memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]])
-
-
 class IntervalReader:
     """Read intervals from a stream of BED-like text, in batches.
 
@@ -134,6 +100,8 @@ class IntervalReader:
         BED text, plain, gzip or BGZF.
     path : str or Path
         The name for messages.
+    part : (int, int), optional
+        Give only the intervals from the first number up to the second, counted from 0.
 
     Attributes
     ----------
@@ -141,11 +109,14 @@ class IntervalReader:
         The lines that begin with `#` and stood before the first interval, complete once the first
         batch was read.
     count : int
-        Intervals read so far.
+        Intervals read so far, those outside of the part included.
     """
 
-    def __init__(self, stream: BinaryIO, path: str | Path) -> None:
+    def __init__(
+        self, stream: BinaryIO, path: str | Path, part: tuple[int, int] | None = None
+    ) -> None:
         self.path = path
+        self._part = part
         self.header: list[str] = []
         self.count = 0
         self._stream = stream
@@ -160,12 +131,28 @@ class IntervalReader:
         InputError
             At the first line that is no interval: it names the file, the line and what was found.
         """
+        for text, numbers in self._lines():
+            self._columns = self._columns or text[: text.index(b"\n")].count(b"\t") + 1
+            before = self.count
+            self.count += len(numbers)
+            if self._part is None:
+                yield self._parse(text, numbers)
+                continue
+            first, last = (min(max(n - before, 0), len(numbers)) for n in self._part)
+            if first < last:
+                yield self._parse(_cut_lines(text, first, last), numbers[first:last])
+            if self._part[1] <= self.count:
+                return
+
+    def count_all(self) -> int:
+        """Count the intervals that are left, without a look at their columns."""
+        return sum(len(numbers) for _, numbers in self._lines())
+
+    def _lines(self) -> Iterator[tuple[bytes, npt.NDArray[np.int64]]]:
         for block in text_blocks(self._stream, self.path):
             text, numbers = self._without_comments(block)
             if text:
-                batch = self._parse(text, numbers)
-                self.count += len(batch)
-                yield batch
+                yield text, numbers
 
     def _without_comments(self, block: bytes) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Drop what is no interval; give the rest and its line numbers."""
@@ -193,7 +180,6 @@ class IntervalReader:
         )
 
     def _parse(self, text: bytes, numbers: npt.NDArray[np.int64]) -> Intervals:
-        self._columns = self._columns or text[: text.index(b"\n")].count(b"\t") + 1
         if self._columns < len(COLUMN_NAMES):
             self._explain(text, numbers, "")
         try:
@@ -225,7 +211,7 @@ class IntervalReader:
             starts,
             ends,
             tuple(extra),
-            _tabbed_lines(text),
+            tabbed_lines(text),
             numbers,
         )
 
@@ -337,21 +323,16 @@ def _conversion(columns: int) -> pyarrow.csv.ConvertOptions:
     return pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False)
 
 
+def _cut_lines(text: bytes, first: int, last: int) -> bytes:
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
+    return text[ends[first - 1] if first else 0 : ends[last - 1]]
+
+
 def _may_hold_comments(block: bytes) -> bool:
     return (
         block.startswith(b"\n")
         or b"\n\n" in block
         or any(mark in block for mark in (b"#", b"\r", b"track", b"browser"))
-    )
-
-
-def _tabbed_lines(text: bytes) -> pa.Array:
-    data = np.frombuffer(text, np.uint8).copy()
-    ends = np.flatnonzero(data == ord("\n"))
-    data[ends] = ord("\t")
-    offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     )
 
 

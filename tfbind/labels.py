@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
-from tfbind.intervals import Intervals, contents, read_intervals
+from tfbind.intervals import Intervals, read_intervals
+from tfbind.lines import contents
 from tfbind.regions import Axis, Cover, Located
 
 UNBOUND, AMBIGUOUS, BOUND = range(3)

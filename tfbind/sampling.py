@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tfbind.intervals import Intervals, concatenate, whole_lines
+from tfbind.intervals import Intervals, concatenate
 from tfbind.labels import BOUND, LETTERS, label_codes
+from tfbind.lines import whole_lines
 from tfbind.regions import IntervalSet, RegionSet
 
 STEP_SAMPLE = 1 << 16

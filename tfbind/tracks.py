@@ -13,7 +13,8 @@ import pyBigWig
 
 from tfbind.contract import Geometry
 from tfbind.errors import InputError
-from tfbind.intervals import Intervals, bed_lines, with_columns
+from tfbind.intervals import Intervals, bed_lines
+from tfbind.lines import with_columns
 
 Scores = npt.NDArray[np.float32]
 
