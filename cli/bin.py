@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import Alias, ChrPrefix, Force, Output, Quiet
-from .places import Prefix, alias_in, comma_list, read_interval_set, refuse_stdin_twice, regions_in
+from .places import (
+    Prefix,
+    alias_in,
+    comma_list,
+    read_interval_set,
+    refuse_stdin_twice,
+    regions_in,
+    shard_in,
+)
 from .progress import Advance, progress, say
 from .streams import refuse_existing, writing
 
@@ -90,7 +98,7 @@ def bin_(
         raise typer.BadParameter("no genome: give GENOME or set TFBIND_FASTA")
     refuse_existing(output, force=force)
     refuse_stdin_twice(genome, exclude)
-    part = _shard(shard)
+    part = shard_in(shard)
     sizes, regions = _places(genome, chroms, region, alias, chr_prefix)
     excluded = None if exclude is None else read_interval_set(exclude, alias_in(alias), chr_prefix)
     if excluded is not None:
@@ -107,15 +115,6 @@ def bin_(
             written += len(starts)
     if excluded is not None or skip_n is not None:
         say(f"kept {written:,} of {len(bins):,} bins", quiet=quiet)
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    number, _, count = (text or "1/1").partition("/")
-    if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
-        raise typer.BadParameter(f"found --shard {text!r}, expected I/N, such as 1/4")
-    if not 1 <= int(number) <= int(count):
-        raise typer.BadParameter(f"found --shard {text!r}, expected 1 <= I <= N")
-    return int(number), int(count)
 
 
 def _places(

@@ -57,3 +57,13 @@ def refuse_stdin_twice(*paths: str | None) -> None:
     """Refuse two inputs on one stream: the second would be empty, silently."""
     if sum(path in STDIN_NAMES for path in paths) > 1:
         raise typer.BadParameter("standard input can be only one of the inputs; give files")
+
+
+def shard_in(text: str | None) -> tuple[int, int]:
+    """Read I/N; none given is 1/1."""
+    number, _, count = (text or "1/1").partition("/")
+    if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+        raise typer.BadParameter(f"found --shard {text!r}, expected I/N, such as 1/4")
+    if not 1 <= int(number) <= int(count):
+        raise typer.BadParameter(f"found --shard {text!r}, expected 1 <= I <= N")
+    return int(number), int(count)

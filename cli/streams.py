@@ -39,7 +39,7 @@ def reading(path: str, *, what: str = "FILE") -> Iterator[tuple[BinaryIO, str]]:
 
 
 @contextmanager
-def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
+def writing(output: str, *, force: bool, part: str | None = None) -> Iterator[BinaryIO]:
     """Open standard output, or a file that appears under its name only when it is complete."""
     if output == "-":
         # Under PYTHONUNBUFFERED sys.stdout.buffer is raw, and a raw write may write only a part.
@@ -56,33 +56,52 @@ def writing(output: str, *, force: bool) -> Iterator[BinaryIO]:
         with open(output, "wb") as stream:
             yield stream
         return
-    with replacing(output, force=force) as part, open(part, "wb") as stream:
+    with replacing(output, force=force, part=part) as path, open(path, "wb") as stream:
         yield stream
 
 
 @contextmanager
-def replacing(output: str, *, force: bool) -> Iterator[Path]:
-    """Give a path beside the output, to be written; rename it when it is whole."""
+def replacing(output: str, *, force: bool, part: str | None = None) -> Iterator[Path]:
+    """Give a path beside the output, to be written; rename it when it is whole.
+
+    The path is `part`, where a run after a kill shall find and replace it, or else a new one.
+    """
     refuse_existing(output, force=force)
     if is_pipe_or_device(output):
         raise InputError("is a pipe or a device, expected the name of a file", path=output)
     target = Path(os.path.realpath(output))  # a link stays, and what it points to is replaced
+    path = _claimed(target, part, output)
     try:
+        yield path
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
+        path.replace(target)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _claimed(target: Path, part: str | None, output: str) -> Path:
+    """Make the file that is to become the output."""
+    try:
+        if part is not None:
+            Path(part).touch()
+            return Path(part)
         descriptor, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
         )
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", path=output) from error
     os.close(descriptor)
-    part = Path(name)
+    return Path(name)
+
+
+def is_regular(stream: BinaryIO) -> bool:
+    """Tell whether a stream is a file on a disk, which can be read twice."""
     try:
-        yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:
+        return False
 
 
 def is_pipe_or_device(output: str) -> bool:

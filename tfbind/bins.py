@@ -57,7 +57,7 @@ class Bins:
             Which part, counted from 1.
         count : int
         """
-        first, last = (len(self) * i // count for i in (number - 1, number))
+        first, last = shard_bounds(len(self), number, count)
         runs, passed = [], 0
         for contig, begin, end in self.runs:
             low, high = max(first - passed, 0), min(last - passed, end - begin)
@@ -78,6 +78,21 @@ class Bins:
             for low in range(first, last, BLOCK):
                 high = min(low + BLOCK, last)
                 yield contig, np.arange(low, high, dtype=np.int64) * self.stride
+
+
+def shard_bounds(total: int, number: int, count: int) -> tuple[int, int]:
+    """Give the first and the last (exclusive) of one of several parts of almost equal length.
+
+    Parameters
+    ----------
+    total : int
+        How many there are to share.
+    number : int
+        Which part, counted from 1.
+    count : int
+        How many parts.
+    """
+    return total * (number - 1) // count, total * number // count
 
 
 def grid(

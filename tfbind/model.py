@@ -10,24 +10,38 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import METADATA_KEY, Contract
+from tfbind.contract import METADATA_KEY, Contract, Geometry
 from tfbind.errors import InputError
+from tfbind.foreign import Foreign, contract_of, graph_text
 from tfbind.runtime import DeviceMemoryError, Runtime
+from tfbind.tensors import (
+    Feeds,
+    Scores,
+    Slot,
+    fit,
+    in_batches,
+    scanned,
+    stacked,
+    to_scores,
+    windowed,
+)
 
 CHUNK = 256
 """Bins in a chunk: so many that flanks cost little, so few that a processor's cache holds them."""
 
 CHUNK_OF_WINDOWS = 32
-"""Bins in a chunk for a network that takes windows: nothing is shared, so a few are enough."""
+"""Windows in a chunk for a network that takes these: nothing is shared, so a few are enough."""
+
+BASES_OF_WINDOWS = 32 * 1024
+"""Bases under the windows of such a chunk, of which a window may have more."""
 
 ON_CUDA = 16
 """How many times longer chunks are on a GPU, which has more to keep busy."""
 
-Scores = npt.NDArray[np.float32]
+__all__ = ["CHUNK", "CHUNK_OF_WINDOWS", "ON_CUDA", "Model", "Scores"]
 
 
 class Model:
@@ -37,14 +51,17 @@ class Model:
     ----------
     path : str or Path
     chunk : int, optional
-        Bins in a chunk; default: 256 where the network scans, 32 for windows; on a GPU 16 times
-        as many.
+        Bins in a chunk; default: 256 where the network scans, or those of 32 windows, fewer if
+        these are longer than 1024 bases; on a GPU 16 times as many. Made longer until it holds
+        whole windows, and whole calls of a graph that has their size fixed.
     device : str
         As `runtime.Runtime` takes it.
     windows : bool
         Give the network one window a bin, though it could scan: slower, for comparison.
     tf32 : bool
         As `runtime.Runtime` takes it.
+    foreign : Foreign, optional
+        What is known of a file that has no contract.
 
     Attributes
     ----------
@@ -61,7 +78,8 @@ class Model:
     Raises
     ------
     InputError
-        If the file is no ONNX model, or has no contract, or the device cannot be used.
+        If the file is no ONNX model, or has no contract where none is described or one where it
+        is, or the device cannot be used.
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class Model:
         device: str = "auto",
         windows: bool = False,
         tf32: bool = False,
+        foreign: Foreign | None = None,
     ) -> None:
         try:
             content = Path(path).read_bytes()
@@ -81,23 +100,54 @@ class Model:
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._runtime = Runtime(content, device, self.path, tf32=tf32)
         self.provider = self._runtime.provider
-        self.contract = Contract.from_json(self._runtime.metadata.get(METADATA_KEY), path)
+        self.tf32 = tf32 and self.provider == "CUDA"
+        self.contract = self._contract(foreign)
         self.scans = self.contract.scans and not windows
-        self.chunk = chunk or _usual_chunk(self.scans, self.provider)
-        self.calls = 1
         self._refuse_other_graph()
-        self._output = self._runtime.outputs[0].name
+        self._slots = self._fit()
+        self._batch = max((slot.batch or 0 for slot in self._slots), default=0) or None
+        self._unit = self.contract.geometry.outputs * (self._batch or 1)
+        wanted = chunk or _usual_chunk(self.scans, self.provider, self.contract.geometry)
+        self.chunk = -(-wanted // self._unit) * self._unit
+        self.calls = 1
+        self._output = self.contract.output or self._runtime.outputs[0].name
         self._channels = {spec.name: channel(spec) for spec in self.contract.inputs}
+
+    def _contract(self, foreign: Foreign | None) -> Contract:
+        """Read the file's contract, or make one of what is said of the graph."""
+        text = self._runtime.metadata.get(METADATA_KEY)
+        if foreign is None and text is None:
+            raise InputError(
+                f"holds no contract of tfbind; {graph_text(self._runtime)}: describe it by "
+                "--input, --window, and --stride or --step",
+                path=self.path,
+            )
+        if foreign is None:
+            return Contract.from_json(text, self.path)
+        if text is not None:
+            raise InputError(
+                "holds a contract of tfbind, so that --input, --window, --stride, --step and the "
+                "like have nothing to say: leave them out",
+                path=self.path,
+            )
+        try:
+            return contract_of(foreign, self._runtime)
+        except InputError as error:
+            raise InputError(
+                f"{error.message}; {graph_text(self._runtime)}", path=self.path
+            ) from error
 
     def _refuse_other_graph(self) -> None:
         """Refuse a graph that its contract does not describe."""
         found = [one.name for one in self._runtime.inputs]
-        if found != [spec.name for spec in self.contract.inputs]:
+        if found != [spec.name for spec in self.contract.graph or self.contract.inputs]:
             raise InputError(
                 f"has the inputs {', '.join(found)}, which its contract does not describe; "
                 "export it again",
                 path=self.path,
             )
+        if self.contract.graph:
+            return
         (outputs,) = (one.shape[-1] for one in self._runtime.outputs)
         if outputs != len(self.contract.tasks):
             raise InputError(
@@ -105,6 +155,18 @@ class Model:
                 f"{len(self.contract.tasks)} task(s); export it again",
                 path=self.path,
             )
+
+    def _fit(self) -> list[Slot]:
+        """Fit the contract's tensors to the graph."""
+        try:
+            return [
+                fit(tensor, value, self.contract)
+                for tensor, value in zip(
+                    self.contract.graph, self._runtime.inputs, strict=False
+                )  # our own has none
+            ]
+        except InputError as error:
+            raise InputError(error.message, path=self.path) from error
 
     @property
     def devices(self) -> int:
@@ -157,7 +219,7 @@ class Model:
                     ]
                 )
             except DeviceMemoryError as error:
-                if (self.chunk // calls) % 2:
+                if (self.chunk // calls) % (2 * self._unit):
                     raise InputError(
                         f"does not fit into the memory of the GPU with {self.chunk // calls} bins "
                         "a call; give a --chunk that is a smaller power of 2, or --device cpu",
@@ -167,21 +229,20 @@ class Model:
 
     def _call(self, prepared: Mapping[str, Array], first: int, bins: int) -> Scores:
         length = self.contract.geometry.length(bins)
-        bases = {name: one[first : first + length] for name, one in prepared.items()}
-        scores: Scores = self._runtime.run(self._shaped(bases), self._output)
-        return scores.reshape(bins, -1)
+        feeds = self._feeds({name: one[first : first + length] for name, one in prepared.items()})
+        parts = [
+            to_scores(self._runtime.run(each, self._output), self.contract)
+            for each in in_batches(feeds, self._batch)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _shaped(self, bases: Mapping[str, Array]) -> dict[str, Array]:
-        if self.scans:
-            return {name: one[None] for name, one in bases.items()}
-        window, stride = self.contract.geometry.window, self.contract.geometry.stride
-        return {
-            name: np.ascontiguousarray(
-                np.lib.stride_tricks.sliding_window_view(one, window)[::stride]
-            )
-            for name, one in bases.items()
-        }
+    def _feeds(self, bases: Mapping[str, Array]) -> Feeds:
+        if self._slots:
+            return stacked(bases, self._slots, self.contract)
+        return scanned(bases) if self.scans else windowed(bases, self.contract.geometry)
 
 
-def _usual_chunk(scans: bool, provider: str) -> int:
-    return (CHUNK if scans else CHUNK_OF_WINDOWS) * (ON_CUDA if provider == "CUDA" else 1)
+def _usual_chunk(scans: bool, provider: str, geometry: Geometry) -> int:
+    fitting = BASES_OF_WINDOWS // geometry.window
+    windows = max(min(fitting, CHUNK_OF_WINDOWS), 1) * geometry.outputs
+    return (CHUNK if scans else windows) * (ON_CUDA if provider == "CUDA" else 1)

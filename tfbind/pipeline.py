@@ -2,7 +2,9 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -81,3 +83,38 @@ def ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
         yield from stage
     finally:
         stage.stop()
+
+
+class Times:
+    """Processor time of each stage, seconds, over all threads.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        By stage.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Count what this thread does meanwhile; waiting costs nothing."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[stage] = self.seconds.get(stage, 0) + time.thread_time() - began
+
+    def drawing(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Pass items on, and count what drawing them takes."""
+        source = iter(items)
+        end = object()
+        while True:
+            with self.of(stage):
+                item = next(source, end)
+            if item is end:
+                return
+            yield cast(Item, item)

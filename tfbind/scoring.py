@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,16 @@ import numpy.typing as npt
 from tfbind.errors import InputError
 from tfbind.intervals import Intervals
 from tfbind.model import Model, Scores
+from tfbind.pipeline import Times
 from tfbind.tiles import Stretches
 
 BINS_READ = 4096
 """Most neighbouring bins for which the genome is read at once, unless a chunk holds more."""
 
 BATCHES_AHEAD = 2
+BINS_AHEAD = 2 * BINS_READ
+"""Bins that wait for each thread at least, so that none waits for bins."""
+
 CHUNKS_KEPT = 64
 
 Key = tuple[str, int, int]
@@ -56,6 +61,7 @@ def score(
     model: Model,
     stretches: Stretches,
     threads: int,
+    times: Times | None = None,
 ) -> Iterator[tuple[Intervals, Scores]]:
     """Score a stream of bins, in order.
 
@@ -67,7 +73,9 @@ def score(
     stretches : Stretches
         That read the model's inputs.
     threads : int
-        Chunks computed at a time.
+        Runs of chunks that are read and computed at a time.
+    times : Times, optional
+        Where the stages `read` and `network` are counted.
 
     Yields
     ------
@@ -76,8 +84,10 @@ def score(
         One row a bin, the same for a bin whatever else the input holds.
     """
     pool = ThreadPoolExecutor(threads)
+    times = times or Times()
+    begin = partial(_begin, model, stretches, pool, times, {})
     pending: deque[_Pending] = deque()
-    known: dict[Key, _Part] = {}
+    waiting = 0
     wrong: InputError | None = None
     try:
         upstream = iter(batches)
@@ -91,9 +101,11 @@ def score(
                 break
             if not len(batch):
                 continue
-            pending.append(_begin(batch, names, model, stretches, pool, known))
-            if len(pending) > BATCHES_AHEAD:
+            pending.append(begin(batch, names))
+            waiting += len(batch)
+            while len(pending) > BATCHES_AHEAD and waiting > threads * BINS_AHEAD:
                 done = pending.popleft()
+                waiting -= len(done.batch)
                 yield done.batch, done.scores(model.chunk)
         for done in pending:
             yield done.batch, done.scores(model.chunk)
@@ -104,12 +116,13 @@ def score(
 
 
 def _begin(
-    batch: Intervals,
-    names: list[str],
     model: Model,
     stretches: Stretches,
     pool: ThreadPoolExecutor,
+    times: Times,
     known: dict[Key, _Part],
+    batch: Intervals,
+    names: list[str],
 ) -> _Pending:
     """Hand the chunks of a batch to the pool, but for those that a batch before has begun."""
     stride = model.contract.geometry.stride
@@ -127,8 +140,10 @@ def _begin(
         start = run_phase + first * model.span
 
         def compute(contig: str = contig, start: int = start, count: int = len(run)) -> Scores:
-            raw = stretches.read(contig, start, count * model.chunk)
-            return model.scores(raw, count)
+            with times.of("read"):
+                raw = stretches.read(contig, start, count * model.chunk)
+            with times.of("network"):
+                return model.scores(raw, count)
 
         task = pool.submit(compute)
         known |= {key: _Part(task, at * model.chunk) for at, key in enumerate(run)}

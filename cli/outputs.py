@@ -1,0 +1,170 @@
+"""The files that scores are written to: one, or one for each task."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import typer
+
+from .streams import refuse_existing
+
+if TYPE_CHECKING:
+    from tfbind.channels import Sources
+    from tfbind.contract import Contract
+    from tfbind.intervals import Intervals
+    from tfbind.model import Scores
+    from tfbind.pipeline import Times
+
+Format = Literal["bedgraph", "bed", "bigwig"]
+Scored = Iterator[tuple["Intervals", "Scores"]]
+
+TASK = "{task}"
+SUFFIXES: dict[str, Format] = {".bw": "bigwig", ".bigwig": "bigwig", ".bed": "bed"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file, and which of the tasks it holds."""
+
+    path: str
+    tasks: tuple[str, ...]
+
+
+def format_of(asked: Format | None, output: str) -> Format:
+    """Take the format that was asked for, or else the one that the file's name tells."""
+    return asked or SUFFIXES.get(Path(output).suffix.lower(), "bedgraph")
+
+
+def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Format) -> list[Target]:
+    """Share the tasks out to files."""
+    if task is not None and task not in tasks:
+        raise typer.BadParameter(f"no task {task!r}: there is {', '.join(tasks)}")
+    if format_ == "bigwig" and output == "-":
+        raise typer.BadParameter("a bigWig cannot be written to a pipe: give -o FILE")
+    chosen = tasks if task is None else (task,)
+    if TASK in output:
+        return [Target(output.replace(TASK, name), (name,)) for name in chosen]
+    if len(chosen) > 1 and format_ != "bed":
+        raise typer.BadParameter(
+            f"the model has the tasks {', '.join(tasks)}: choose one by --task, give a file to "
+            "each by -o 'NAME.{task}.bw', or write all as columns by --format bed"
+        )
+    return [Target(output, chosen)]
+
+
+def refuse_existing_targets(wanted: Sequence[Target], *, force: bool) -> None:
+    """Refuse to write over any of the files, before any work is done."""
+    for target in wanted:
+        refuse_existing(target.path, force=force)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the files look like.
+
+    Attributes
+    ----------
+    format : 'bedgraph', 'bed' or 'bigwig'
+    header : bytes
+        The `#tfbind` line without its end; empty if there is to be no header, as for all parts of
+        an input but the first.
+    """
+
+    format: Format
+    header: bytes = b""
+
+    def first_line(self, target: Target, contract: "Contract") -> bytes:
+        """Write the header of one file."""
+        if not self.header:
+            return b""
+        several = len(contract.tasks) > 1
+        return (
+            self.header + (f"\ttask={','.join(target.tasks)}" if several else "").encode() + b"\n"
+        )
+
+
+def write_text(
+    scored: Scored,
+    wanted: Sequence[Target],
+    contract: "Contract",
+    layout: Layout,
+    path: str,
+    opened: Callable[[str], AbstractContextManager[BinaryIO]],
+    times: "Times",
+) -> None:
+    """Write bedGraph or BED, the text of a batch made while the one before is written."""
+    from tfbind.pipeline import ahead
+
+    with ExitStack() as stack:
+        outs = [stack.enter_context(opened(target.path)) for target in wanted]
+        for out, target in zip(outs, wanted, strict=True):
+            out.write(layout.first_line(target, contract))
+        texts_of = _texts(scored, wanted, contract, layout, path)
+        for texts in ahead(times.drawing("format", texts_of)):
+            with times.of("write"):
+                for out, text in zip(outs, texts, strict=True):
+                    out.write(text)
+
+
+def _texts(
+    scored: Scored, wanted: Sequence[Target], contract: "Contract", layout: Layout, path: str
+) -> Iterator[list[bytes]]:
+    from tfbind.tracks import Centres, bed_score_lines, bedgraph_lines
+
+    columns = _columns(wanted)
+    if layout.format == "bedgraph":
+        centres = [Centres(contract.geometry, path) for _ in wanted]
+        for batch, scores in scored:
+            yield [
+                bedgraph_lines(batch, scores[:, some[0]], place)
+                for some, place in zip(columns, centres, strict=True)
+            ]
+        return
+    for number, (batch, scores) in enumerate(scored):
+        names = number == 0 and bool(layout.header)
+        yield [
+            (_names_line(batch, target) if names else b"") + bed_score_lines(batch, scores[:, some])
+            for target, some in zip(wanted, columns, strict=True)
+        ]
+
+
+def _columns(wanted: Sequence[Target]) -> list[list[int]]:
+    """Find each file's columns of scores; scores hold the wanted tasks in order."""
+    order = [name for target in wanted for name in target.tasks]
+    return [[order.index(name) for name in target.tasks] for target in wanted]
+
+
+def _names_line(batch: "Intervals", target: Target) -> bytes:
+    """Name the columns, where it takes a name to tell the scores of several tasks apart."""
+    if len(target.tasks) == 1:
+        return b""
+    carried = [f"column{i + 4}" for i in range(len(batch.extra))]
+    return "\t".join(["#contig", "start", "end", *carried, *target.tasks]).encode() + b"\n"
+
+
+def write_bigwigs(
+    scored: Scored,
+    wanted: Sequence[Target],
+    contract: "Contract",
+    sources: "Sources",
+    path: str,
+    replaced: Callable[[str], AbstractContextManager[Path]],
+    times: "Times",
+) -> None:
+    """Write a bigWig for each task."""
+    from tfbind.tracks import BigWigWriter, Centres
+
+    names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
+    with ExitStack() as stack:
+        writers = []
+        for target in wanted:
+            part = stack.enter_context(replaced(target.path))
+            centres = Centres(contract.geometry, path, ordered=True)
+            writers.append(stack.enter_context(BigWigWriter(part, sources.genome.sizes, centres)))
+        for batch, scores in scored:
+            found = {contig: names.resolve(contig) for contig in batch.contigs}
+            with times.of("write"):
+                for column, writer in enumerate(writers):
+                    writer.add(batch, scores[:, column], found)
