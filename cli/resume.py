@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -43,7 +44,7 @@ def about_scores(model: "Model", sources: "Sources", tasks: str, missing: str) -
         "tfbind": tfbind.__version__,
         "ONNX Runtime": onnxruntime.__version__,
         "the model": f"sha256 {model.sha256}",
-        "its contract": model.contract.to_json(),
+        "its contract": f"sha256 {sha256(model.contract.to_json().encode()).hexdigest()}",
         "its device": model.provider + (" with TF32" if model.tf32 else ""),
         "--chunk": str(model.chunk),
         "the way": "a scan" if model.scans else "windows",

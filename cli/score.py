@@ -169,6 +169,8 @@ def score(
         with ExitStack() as stack:
             advance = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
             journal = stack.enter_context(_journal(run, wanted, missing)) if resume else None
+            if journal is not None and journal.bins:
+                say(f"{journal.bins:,} bins were scored before: going on from there", quiet=quiet)
             scored = run.scored(reader, wanted, journal, advance)
             _write(scored, run, wanted, Layout(format_, first), path, force=force, resume=resume)
         if journal is not None:

@@ -29,6 +29,7 @@ Checked = tuple[Intervals, list[str]]
 HEAD = struct.Struct("<QI32s")
 """Bins of a record, checksum of its scores, hash of all bins up to its end."""
 
+NO_JOURNAL = "is no journal of scores, where one is to be written; move it away"
 LONGEST_LINE = 1 << 20
 SAMPLES, SAMPLE = 16, 1 << 16
 
@@ -66,12 +67,22 @@ class Journal:
             self._file = open(path, "a+b", buffering=0)  # noqa: SIM115  (closed by `__exit__`)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", path=path) from error
-        self._lock()
-        line = json.dumps(dict(about), sort_keys=True).encode() + b"\n"
+        try:
+            self._lock()
+            self._begin(dict(about))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begin(self, about: dict[str, str]) -> None:
+        """Read what the file holds, or write its first line."""
+        line = json.dumps(about, sort_keys=True).encode() + b"\n"
         self._file.seek(0)
         found = self._file.readline(LONGEST_LINE)
         if found.endswith(b"\n"):
-            self._refuse_other(found, dict(about))
+            self._refuse_other(found, about)
+        elif found and not line.startswith(found):
+            raise InputError(NO_JOURNAL, path=self.path)
         else:  # new, or killed before the first line was whole
             self._file.truncate(0)
             self._write(line)
@@ -112,7 +123,7 @@ class Journal:
                 (key for key in {**found, **about} if found.get(key) != about.get(key)), ""
             )
         except (ValueError, AttributeError, TypeError):
-            raise InputError("is no journal of scores; remove it", path=self.path) from None
+            raise InputError(NO_JOURNAL, path=self.path) from None
         if other:
             raise InputError(
                 f"was begun with {other} {found.get(other, 'unknown')}, but now {other} is "

@@ -1,0 +1,88 @@
+"""Stages in threads: order, bounds, errors and ends."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tfbind.pipeline import Times, ahead
+
+
+def test_items_come_in_order() -> None:
+    assert list(ahead(iter(range(1000)))) == list(range(1000))
+    assert list(ahead([])) == []
+
+
+def test_an_error_comes_behind_the_items_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("third")
+
+    stream = ahead(items())
+    assert [next(stream), next(stream)] == [1, 2]
+    with pytest.raises(ValueError, match="third"):
+        next(stream)
+
+
+def test_a_stage_is_at_most_so_far_ahead() -> None:
+    drawn = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            drawn.append(number)
+            yield number
+
+    stream = ahead(items(), depth=3)
+    assert next(stream) == 0
+    time.sleep(0.3)
+    assert len(drawn) <= 5  # one used, three that wait, one at hand
+    assert list(stream) == list(range(1, 100))
+
+
+def test_stages_go_on_at_once() -> None:
+    """Two stages that wait for each other's threads could not both be in one."""
+    meeting = threading.Barrier(2, timeout=20)
+
+    def first() -> Iterator[int]:
+        yield 1
+        meeting.wait()
+        yield 2
+
+    def second(items: Iterator[int]) -> Iterator[int]:
+        for item in items:
+            if item == 1:
+                meeting.wait()
+            yield item
+
+    assert list(ahead(second(ahead(first())))) == [1, 2]
+
+
+def test_closing_ends_the_stages_before() -> None:
+    ended = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            ended.append(True)
+
+    before = threading.active_count()
+    stream = ahead(ahead(items()))
+    assert next(stream) == 0
+    stream.close()  # type: ignore[attr-defined]
+    assert ended == [True]
+    assert threading.active_count() == before
+
+
+def test_times_count_work_and_not_waiting() -> None:
+    times = Times()
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            time.sleep(0.1)
+            yield sum(range(300_000)) * 0 + number
+
+    assert list(times.drawing("slow", items())) == [0, 1, 2]
+    assert 0 < times.seconds["slow"] < 0.3

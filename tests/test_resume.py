@@ -1,0 +1,360 @@
+"""`tfbind score` in parts: shards, runs that were killed, a file for each task."""
+
+import random
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyBigWig
+import pytest
+from conftest import Tfbind, Trained, environment
+from onnx import TensorProto, helper, numpy_helper
+
+from tfbind.contract import METADATA_KEY
+
+REGION = "chrX:47000001-51000000"
+
+
+@pytest.fixture(scope="module")
+def bins(tfbind: Tfbind, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bins") / "bins.bed"
+    done = tfbind("bin", "--region", REGION, "-o", path, env=trained.env)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tfbind: Tfbind, trained: Trained, bins: Path) -> bytes:
+    return ok(tfbind("score", trained.onnx, bins, env=trained.env))
+
+
+@pytest.fixture(scope="module")
+def two_tasks(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the trained network a second output, half of the first."""
+    model = onnx.load(str(trained.onnx))
+    (last,) = (node for node in model.graph.node if "scores" in node.output)
+    last.output[list(last.output).index("scores")] = "one"
+    half = numpy_helper.from_array(np.array([0.5], np.float32), "half")
+    model.graph.initializer.append(half)
+    model.graph.node.extend(
+        [
+            helper.make_node("Mul", ["one", "half"], ["other"]),
+            helper.make_node("Concat", ["one", "other"], ["scores"], axis=2),
+        ]
+    )
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", "bins", 2])
+    )
+    (held,) = (prop for prop in model.metadata_props if prop.key == METADATA_KEY)
+    held.value = held.value.replace('"tasks": ["bound"]', '"tasks": ["bound", "half"]')
+    path = tmp_path_factory.mktemp("tasks") / "two.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+def ok(done: subprocess.CompletedProcess[bytes]) -> bytes:
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def started(trained: Trained, *args: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfbind", "score", str(trained.onnx), *map(str, args)],
+        env=environment(trained.env),
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "bed")], ids=["bedgraph", "bed"])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_shards_concatenate_to_the_whole(
+    tfbind: Tfbind, trained: Trained, bins: Path, count: int, options: tuple[str, ...]
+) -> None:
+    whole = ok(tfbind("score", trained.onnx, bins, *options, env=trained.env))
+    parts = [
+        ok(
+            tfbind(
+                "score", trained.onnx, bins, "--shard", f"{i}/{count}", *options, env=trained.env
+            )
+        )
+        for i in range(1, count + 1)
+    ]
+    assert b"".join(parts) == whole
+    lengths = [part.count(b"\n") for part in parts]
+    assert max(lengths) - min(lengths) <= 2  # the first has the header
+
+
+def test_more_shards_than_bins(tfbind: Tfbind, trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "two.bed"
+    path.write_text("#a comment\nchrX\t48000000\t48000200\n\nchrX\t48000050\t48000250\n")
+    whole = ok(tfbind("score", trained.onnx, path, env=trained.env))
+    parts = [
+        ok(tfbind("score", trained.onnx, path, "--shard", f"{i}/5", env=trained.env))
+        for i in range(1, 6)
+    ]
+    assert b"".join(parts) == whole
+    assert whole.count(b"\n") == 3
+
+
+def test_a_redirected_file_can_be_sharded_but_no_pipe(
+    tfbind: Tfbind, trained: Trained, bins: Path, whole: bytes
+) -> None:
+    command = [sys.executable, "-m", "tfbind", "score", str(trained.onnx), "--shard"]
+    parts = []
+    for shard in ("1/2", "2/2"):
+        with bins.open("rb") as stream:
+            done = subprocess.run(
+                [*command, shard],
+                stdin=stream,
+                env=environment(trained.env),
+                capture_output=True,
+                check=True,
+            )
+            parts.append(done.stdout)
+    assert b"".join(parts) == whole
+    refused = tfbind("score", trained.onnx, "--shard", "1/2", stdin=bins.read_bytes()[:4000])
+    assert refused.returncode == 2
+    assert "tfbind bin --shard 1/2" in " ".join(refused.stderr.decode().split())
+
+
+def test_bigwigs_are_not_sharded(tfbind: Tfbind, trained: Trained, bins: Path) -> None:
+    done = tfbind("score", trained.onnx, bins, "--shard", "1/2", "-o", "x.bw", env=trained.env)
+    assert done.returncode == 2
+    assert b"cannot be joined" in done.stderr
+
+
+def killed(trained: Trained, bins: Path, output: Path, seconds: float) -> bool:
+    """Kill a run at a moment; tell whether that was before its end."""
+    process = started(trained, bins, "--resume", "-o", output)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return process.wait() == -9
+
+
+@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bed", "preds.bw"])
+def test_killed_and_resumed_is_the_same_file(
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path, name: str
+) -> None:
+    expected, output = tmp_path / f"whole-{name}", tmp_path / name
+    ok(tfbind("score", trained.onnx, bins, "-o", expected, env=trained.env))
+    began = time.monotonic()
+    assert not killed(trained, bins, tmp_path / f"timed-{name}", 100)
+    length = time.monotonic() - began
+    moments = random.Random(name).choices(range(100), k=3)
+    kills = sum(killed(trained, bins, output, length * moment / 100) for moment in moments)
+    assert kills
+    ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
+    assert output.read_bytes() == expected.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        name,
+        f"whole-{name}",
+        f"timed-{name}",
+    }
+
+
+@pytest.fixture
+def half_done(trained: Trained, bins: Path, tmp_path: Path) -> Path:
+    """Leave what a kill leaves, once some bins are scored."""
+    output = tmp_path / "preds.bedGraph"
+    journal = tmp_path / "preds.bedGraph.journal"
+    process = started(trained, bins, "--resume", "-o", output)
+    while not journal.exists() or journal.stat().st_size < 100_000:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not output.exists()
+    return output
+
+
+def test_what_is_scored_is_not_scored_again(
+    tfbind: Tfbind, trained: Trained, bins: Path, whole: bytes, half_done: Path
+) -> None:
+    done = tfbind("score", trained.onnx, bins, "--resume", "-o", half_done, env=trained.env)
+    ok(done)
+    assert half_done.read_bytes() == whole
+    (before,) = re.findall(r"tfbind: ([\d,]+) bins were scored before", done.stderr.decode())
+    assert 25_000 <= int(before.replace(",", "")) < 80_000
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--chunk", "64"), "--chunk 256, but now --chunk is 64"),
+        (("--windows", "--chunk", "256"), "the way a scan, but now the way is windows"),
+        (("--missing", "zero"), "--missing error, but now --missing is zero"),
+    ],
+)
+def test_scores_of_other_options_are_refused(
+    tfbind: Tfbind,
+    trained: Trained,
+    bins: Path,
+    half_done: Path,
+    options: tuple[str, ...],
+    reason: str,
+) -> None:
+    kept = Path(f"{half_done}.journal").read_bytes()
+    done = tfbind(
+        "score", trained.onnx, bins, "--resume", "-o", half_done, *options, env=trained.env
+    )
+    assert done.returncode == 1
+    assert reason in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+    assert Path(f"{half_done}.journal").read_bytes() == kept
+
+
+def test_scores_of_other_bins_are_refused(
+    tfbind: Tfbind, trained: Trained, bins: Path, half_done: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.bed"
+    other.write_bytes(bins.read_bytes().split(b"\n", 1)[1])
+    done = tfbind("score", trained.onnx, other, "--resume", "-o", half_done, env=trained.env)
+    assert done.returncode == 1
+    assert b"holds scores of other bins" in done.stderr
+    assert not half_done.exists()
+
+
+def test_scores_of_another_model_or_signal_are_refused(
+    tfbind: Tfbind, trained: Trained, bins: Path, half_done: Path, data: Path, two_tasks: Path
+) -> None:
+    done = tfbind(
+        "score", two_tasks, bins, "--task", "bound", "--resume", "-o", half_done, env=trained.env
+    )
+    assert done.returncode == 1
+    assert b"was begun with the model sha256" in done.stderr
+    dnase = f"dnase={data / 'HeLa-S3.dnase.bw'}"
+    done = tfbind(
+        "score",
+        trained.onnx,
+        bins,
+        "--signal",
+        dnase,
+        "--resume",
+        "-o",
+        half_done,
+        env=trained.env,
+    )
+    assert done.returncode == 1
+    assert b"was begun with the signal dnase" in done.stderr
+
+
+def test_a_finished_file_is_left_alone(
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "preds.bedGraph"
+    output.write_bytes(b"finished\n")
+    Path(f"{output}.journal").write_bytes(b"left by a kill at the last moment")
+    done = tfbind(
+        "score",
+        trained.onnx,
+        "--resume",
+        "-o",
+        output,
+        stdin=bins.read_bytes(),
+        env=trained.env,
+    )
+    ok(done)
+    assert b"is complete: nothing to do" in done.stderr
+    assert output.read_bytes() == b"finished\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["preds.bedGraph"]
+
+
+def test_resume_needs_a_file(tfbind: Tfbind, trained: Trained, bins: Path) -> None:
+    for output in ("-", "/dev/null"):
+        done = tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env)
+        assert done.returncode == 2
+        assert b"give -o FILE" in done.stderr
+
+
+def limited(command: list[str], env: Mapping[str, str], most: int) -> tuple[int, str]:
+    """Run a command that may write no file beyond a size, as on a full disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, preexec_fn=limit, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bw"])
+def test_a_full_disk_is_one_line_and_no_loss(
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path, name: str
+) -> None:
+    expected, output = tmp_path / f"whole-{name}", tmp_path / name
+    ok(tfbind("score", trained.onnx, bins, "-o", expected, env=trained.env))
+    command = [sys.executable, "-m", "tfbind", "score", str(trained.onnx), str(bins)]
+    env = environment(trained.env)
+    status, stderr = limited([*command, "--resume", "-o", str(output)], env, 250_000)
+    assert status == 1
+    assert stderr.count("\n") == 1
+    assert "File too large" in stderr
+    assert not output.exists()
+    assert Path(f"{output}.journal").stat().st_size > 100_000
+    ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
+    assert output.read_bytes() == expected.read_bytes()
+
+
+def test_a_file_for_each_task(
+    tfbind: Tfbind, trained: Trained, two_tasks: Path, bins: Path, whole: bytes, tmp_path: Path
+) -> None:
+    ok(tfbind("score", two_tasks, bins, "-o", tmp_path / "{task}.bedGraph", env=trained.env))
+    one, half = (
+        (tmp_path / f"{name}.bedGraph").read_text().splitlines() for name in ("bound", "half")
+    )
+    assert one[0].endswith("\ttask=bound")
+    assert half[0].endswith("\ttask=half")
+    assert one[1:] == whole.decode().splitlines()[1:]
+    for first, second in zip(one[1::1000], half[1::1000], strict=True):
+        assert first.split("\t")[:3] == second.split("\t")[:3]
+        assert np.float32(first.split("\t")[3]) / 2 == np.float32(second.split("\t")[3])
+
+
+def values(path: Path) -> Iterator[tuple[int, int, float]]:
+    with pyBigWig.open(str(path)) as track:
+        assert track.header()["nLevels"] > 0
+        yield from track.intervals("chrX")
+
+
+def test_a_bigwig_for_each_task_resumes(
+    tfbind: Tfbind, trained: Trained, two_tasks: Path, bins: Path, whole: bytes, tmp_path: Path
+) -> None:
+    output = tmp_path / "{task}.bw"
+    done = tfbind("score", two_tasks, bins, "--resume", "-o", output, env=trained.env)
+    ok(done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bound.bw", "half.bw"]
+    one, half = (list(values(tmp_path / f"{name}.bw")) for name in ("bound", "half"))
+    text = [line.split("\t") for line in whole.decode().splitlines()[1:]]
+    assert one == [
+        (int(start), int(end), float(np.float32(score))) for _, start, end, score in text
+    ]
+    assert half == [(start, end, score / 2) for start, end, score in one]
+    (tmp_path / "half.bw").unlink()
+    refused = tfbind("score", two_tasks, bins, "-o", output, env=trained.env)
+    assert refused.returncode == 1
+    assert b"bound.bw: exists already" in refused.stderr
+
+
+def test_several_tasks_in_one_file_need_bed(
+    tfbind: Tfbind, trained: Trained, two_tasks: Path, bins: Path
+) -> None:
+    done = tfbind("score", two_tasks, bins, env=trained.env)
+    assert done.returncode == 2
+    assert "{task}" in done.stderr.decode()
+    first = ok(tfbind("score", two_tasks, bins, "--format", "bed", env=trained.env)).splitlines()[
+        :3
+    ]
+    assert first[1] == b"#contig\tstart\tend\tbound\thalf"
+    assert [len(line.split(b"\t")) for line in first[1:]] == [5, 5]
+    chosen = tfbind("score", two_tasks, bins, "--task", "half", env=trained.env)
+    assert ok(chosen).splitlines()[0].endswith(b"\ttask=half")
