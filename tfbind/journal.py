@@ -120,7 +120,7 @@ class Journal:
         try:
             found = json.loads(line)
             other = next(
-                (key for key in {**found, **about} if found.get(key) != about.get(key)), ""
+                (key for key in {**about, **found} if found.get(key) != about.get(key)), ""
             )
         except (ValueError, AttributeError, TypeError):
             raise InputError(NO_JOURNAL, path=self.path) from None
