@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -180,9 +180,19 @@ class BigWigWriter:
                     self._kept.seek(offset)
                     starts = np.frombuffer(self._kept.read(4 * count), np.uint32)
                     values = np.frombuffer(self._kept.read(4 * count), np.float32)
-                    bigwig.addEntries(
-                        contig,
-                        starts.astype(np.int64),
-                        values=values.astype(np.float64),
-                        span=self._centres.width,
-                    )
+                    _add(bigwig, contig, starts.astype(np.int64), values, self._centres.width)
+
+
+def _add(
+    bigwig: Any,
+    contig: str,
+    starts: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float32],
+    width: int,
+) -> None:
+    """Write a part of a track; where nothing is left out it takes no starts, and half the time."""
+    doubles = values.astype(np.float64)
+    if (np.diff(starts) == width).all():
+        bigwig.addEntries(contig, int(starts[0]), values=doubles, span=width, step=width)
+    else:
+        bigwig.addEntries(contig, starts, values=doubles, span=width)
