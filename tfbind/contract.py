@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
-VERSION = 1
+VERSION = 2
 NAME = re.compile(r"[\w.+-]+")
 RESERVED = ("contig", "start", "weights", "label")
 """Columns that every file of tiles has."""
@@ -19,6 +19,9 @@ RESERVED = ("contig", "start", "weights", "label")
 Source = Literal["sequence", "signal"]
 Stored = Literal["uint8", "float16", "float32"]
 Transform = Literal["none", "log1p"]
+Blank = Literal["zero", "quarter"]
+Layout = Literal["channels-last", "channels-first"]
+Order = Literal["bins, tasks", "tasks, bins"]
 
 
 @dataclass(frozen=True)
@@ -28,34 +31,53 @@ class Geometry:
     Attributes
     ----------
     window : int
-        The stretch that decides one bin's score, centred on the bin.
+        The stretch that decides one bin's score, centred on the bin; where a window gives several
+        bins their scores, centred on them all.
     size : int
         A bin.
     stride : int
         From the start of a bin to the start of the next.
+    outputs : int
+        Bins that a window gives scores to. Where there are several, windows lie side by side: each
+        bin is in one only.
     """
 
     window: int = 1000
     size: int = 200
     stride: int = 50
+    outputs: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.window, self.size, self.stride) < 1:
-            raise InputError(f"found {self}, expected window, size and stride of 1 bp or more")
-        if self.window < self.size or (self.window - self.size) % 2:
+        if min(self.window, self.size, self.stride, self.outputs) < 1:
             raise InputError(
-                f"found a window of {self.window} bp around bins of {self.size} bp, expected the "
-                "same whole number of bases on both sides of a bin"
+                f"found {self}, expected window, size and stride of 1 bp or more and 1 output or "
+                "more"
+            )
+        if self.window < self._covered or (self.window - self._covered) % 2:
+            bins = (
+                f"bins of {self.size} bp"
+                if self.outputs == 1
+                else f"{self.outputs} bins of {self.size} bp, {self.stride} bp apart"
+            )
+            raise InputError(
+                f"found a window of {self.window} bp around {bins}, expected the same whole number "
+                "of bases on both sides of " + ("a bin" if self.outputs == 1 else "them")
             )
 
     @property
+    def _covered(self) -> int:
+        """Base pairs from the start of a window's first bin to the end of its last."""
+        return self.stride * (self.outputs - 1) + self.size
+
+    @property
     def flank(self) -> int:
-        """Bases that the window has on each side of its bin."""
-        return (self.window - self.size) // 2
+        """Bases that the window has before its first bin and behind its last."""
+        return (self.window - self._covered) // 2
 
     def length(self, bins: int) -> int:
-        """Bases under the windows of a run of consecutive bins."""
-        return self.window + self.stride * (bins - 1)
+        """Bases under the windows of a run of consecutive bins, the first of which begins one."""
+        windows = -(-bins // self.outputs)
+        return self.window + self.stride * self.outputs * (windows - 1)
 
 
 @dataclass(frozen=True)
@@ -74,8 +96,9 @@ class Input:
         log1p is ln(x + 1).
     mean, deviation : float
         After the transform, x becomes (x - mean) / deviation.
-    blank : str
-        What unknown and uncovered bases, and those beyond the end of a contig, become.
+    blank : 'zero' or 'quarter'
+        What unknown and uncovered bases, and those beyond the end of a contig, become; quarter:
+        each channel of a one-hot base becomes 0.25.
     """
 
     name: str
@@ -84,7 +107,29 @@ class Input:
     transform: Transform = "none"
     mean: float = 0.0
     deviation: float = 1.0
-    blank: str = "zero"
+    blank: Blank = "zero"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input of a graph that was not made here: inputs stacked as channels.
+
+    Attributes
+    ----------
+    name : str
+        As in the graph.
+    parts : tuple of str
+        Names of the inputs, in the order of their channels.
+    bases : str
+        The order of the sequence's four one-hot channels; empty if its codes are one channel.
+    layout : 'channels-last' or 'channels-first'
+        (batch, window, channels) or (batch, channels, window).
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    bases: str = "ACGT"
+    layout: Layout = "channels-last"
 
 
 @dataclass(frozen=True)
@@ -112,6 +157,10 @@ class _Metadata:
                 raise InputError("was written by a newer tfbind: update this one", path=path)
             values["geometry"] = Geometry(**values["geometry"])
             values["inputs"] = tuple(Input(**one) for one in values["inputs"])
+            if "graph" in values:
+                values["graph"] = tuple(
+                    Tensor(**one | {"parts": tuple(one["parts"])}) for one in values["graph"]
+                )
             for key, value in values.items():
                 if isinstance(value, list):
                     values[key] = tuple(value)
@@ -177,9 +226,16 @@ class Contract(_Metadata):
     inputs : tuple of Input
         In the order of the graph.
     tasks : tuple of str
-        Names of the outputs: each is a probability for each bin.
+        Names of what each bin has a score of.
     scans : bool
         The network gives W + S*(n-1) bases n scores; otherwise it wants windows.
+    graph : tuple of Tensor
+        The inputs of a graph that was not made here; empty: each of `inputs` is one, of shape
+        (batch, bases).
+    output : str
+        The graph's output to take; empty: its only one.
+    order : 'bins, tasks' or 'tasks, bins'
+        Of the output's axes, behind that of the batch.
     both_strands : bool
         The graph averages the scores of both strands.
     architecture : str
@@ -195,12 +251,17 @@ class Contract(_Metadata):
         How it was trained: optimiser, seed, counts of bins.
     versions : mapping of str to str
         Of the libraries that made it.
+    precision : str
+        What the graph computes in: float32, or float16 between inputs and outputs of float32.
     """
 
     geometry: Geometry
     inputs: tuple[Input, ...]
     tasks: tuple[str, ...]
     scans: bool = True
+    graph: tuple[Tensor, ...] = ()
+    output: str = ""
+    order: Order = "bins, tasks"
     both_strands: bool = False
     architecture: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -209,6 +270,7 @@ class Contract(_Metadata):
     held_out: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "float32"
 
     @property
     def signals(self) -> tuple[Input, ...]:

@@ -51,17 +51,17 @@ class Model:
     ----------
     path : str or Path
     chunk : int, optional
-        Bins in a chunk; default: 256 where the network scans, or those of 32 windows, fewer if
-        these are longer than 1024 bases; on a GPU 16 times as many. Made longer until it holds
-        whole windows, and whole calls of a graph that has their size fixed.
+        Bins in a chunk; default: 256 where the network scans, or those of 32 windows, of fewer if
+        these hold more than 32 kb or 256 bins; on a GPU 16 times as many. Made longer until it
+        holds whole windows, and whole calls of a graph that has their size fixed.
     device : str
         As `runtime.Runtime` takes it.
     windows : bool
         Give the network one window a bin, though it could scan: slower, for comparison.
     tf32 : bool
         As `runtime.Runtime` takes it.
-    foreign : Foreign, optional
-        What is known of a file that has no contract.
+    contract : Contract or Foreign, optional
+        Of a file that has none, or what is known of such a file.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Model:
         device: str = "auto",
         windows: bool = False,
         tf32: bool = False,
-        foreign: Foreign | None = None,
+        contract: Contract | Foreign | None = None,
     ) -> None:
         try:
             content = Path(path).read_bytes()
@@ -101,7 +101,7 @@ class Model:
         self._runtime = Runtime(content, device, self.path, tf32=tf32)
         self.provider = self._runtime.provider
         self.tf32 = tf32 and self.provider == "CUDA"
-        self.contract = self._contract(foreign)
+        self.contract = self._contract(contract)
         self.scans = self.contract.scans and not windows
         self._refuse_other_graph()
         self._slots = self._fit()
@@ -113,29 +113,30 @@ class Model:
         self._output = self.contract.output or self._runtime.outputs[0].name
         self._channels = {spec.name: channel(spec) for spec in self.contract.inputs}
 
-    def _contract(self, foreign: Foreign | None) -> Contract:
-        """Read the file's contract, or make one of what is said of the graph."""
+    def _contract(self, given: Contract | Foreign | None) -> Contract:
+        """Read the file's contract, or take the given one, or make one of what is known."""
         text = self._runtime.metadata.get(METADATA_KEY)
-        if foreign is None and text is None:
-            raise InputError(
-                f"holds no contract of tfbind; {graph_text(self._runtime)}: describe it by "
-                "--input, --window, and --stride or --step",
-                path=self.path,
-            )
-        if foreign is None:
-            return Contract.from_json(text, self.path)
-        if text is not None:
+        graph = graph_text(self._runtime)
+        if given is not None and text is not None:
             raise InputError(
                 "holds a contract of tfbind, so that --input, --window, --stride, --step and the "
                 "like have nothing to say: leave them out",
                 path=self.path,
             )
-        try:
-            return contract_of(foreign, self._runtime)
-        except InputError as error:
+        if isinstance(given, Contract):
+            return given
+        if given is None and text is None:
             raise InputError(
-                f"{error.message}; {graph_text(self._runtime)}", path=self.path
-            ) from error
+                f"holds no contract of tfbind; {graph}: describe it by --input, --window, and "
+                "--stride or --step",
+                path=self.path,
+            )
+        if given is None:
+            return Contract.from_json(text, self.path)
+        try:
+            return contract_of(given, self._runtime)
+        except InputError as error:
+            raise InputError(f"{error.message}; {graph}", path=self.path) from error
 
     def _refuse_other_graph(self) -> None:
         """Refuse a graph that its contract does not describe."""
@@ -157,14 +158,10 @@ class Model:
             )
 
     def _fit(self) -> list[Slot]:
-        """Fit the contract's tensors to the graph."""
+        """Fit the contract's tensors to the graph; a graph that was made here has none."""
+        values = {value.name: value for value in self._runtime.inputs}
         try:
-            return [
-                fit(tensor, value, self.contract)
-                for tensor, value in zip(
-                    self.contract.graph, self._runtime.inputs, strict=False
-                )  # our own has none
-            ]
+            return [fit(one, values[one.name], self.contract) for one in self.contract.graph]
         except InputError as error:
             raise InputError(error.message, path=self.path) from error
 
@@ -243,6 +240,6 @@ class Model:
 
 
 def _usual_chunk(scans: bool, provider: str, geometry: Geometry) -> int:
-    fitting = BASES_OF_WINDOWS // geometry.window
-    windows = max(min(fitting, CHUNK_OF_WINDOWS), 1) * geometry.outputs
-    return (CHUNK if scans else windows) * (ON_CUDA if provider == "CUDA" else 1)
+    most = (CHUNK_OF_WINDOWS, BASES_OF_WINDOWS // geometry.window, CHUNK // geometry.outputs)
+    bins = CHUNK if scans else max(min(most), 1) * geometry.outputs
+    return bins * (ON_CUDA if provider == "CUDA" else 1)

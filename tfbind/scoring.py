@@ -5,7 +5,7 @@ behind. It is computed whole, with the genome that is there, however few of its 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +62,7 @@ def score(
     stretches: Stretches,
     threads: int,
     times: Times | None = None,
+    columns: Sequence[int] | None = None,
 ) -> Iterator[tuple[Intervals, Scores]]:
     """Score a stream of bins, in order.
 
@@ -76,16 +77,18 @@ def score(
         Runs of chunks that are read and computed at a time.
     times : Times, optional
         Where the stages `read` and `network` are counted.
+    columns : sequence of int, optional
+        Of the model's tasks only these.
 
     Yields
     ------
     batch : Intervals
-    scores : ndarray, shape (n, tasks), float32
+    scores : ndarray, shape (n, tasks or columns), float32
         One row a bin, the same for a bin whatever else the input holds.
     """
     pool = ThreadPoolExecutor(threads)
-    times = times or Times()
-    begin = partial(_begin, model, stretches, pool, times, {})
+    compute = partial(_compute, model, stretches, times or Times(), columns)
+    begin = partial(_begin, model, partial(pool.submit, compute), {})
     pending: deque[_Pending] = deque()
     waiting = 0
     wrong: InputError | None = None
@@ -117,14 +120,12 @@ def score(
 
 def _begin(
     model: Model,
-    stretches: Stretches,
-    pool: ThreadPoolExecutor,
-    times: Times,
+    submit: "Callable[[str, int, int], Future[Scores]]",
     known: dict[Key, _Part],
     batch: Intervals,
     names: list[str],
 ) -> _Pending:
-    """Hand the chunks of a batch to the pool, but for those that a batch before has begun."""
+    """Hand over the chunks of a batch, but for those that a batch before has begun."""
     stride = model.contract.geometry.stride
     index, phase = np.divmod(batch.starts, stride)
     number, place = np.divmod(index, model.chunk)
@@ -137,20 +138,30 @@ def _begin(
     longest = max(BINS_READ // model.chunk, 1)
     for run in _neighbours([key for key in keys if key not in known], longest):
         contig, run_phase, first = run[0]
-        start = run_phase + first * model.span
-
-        def compute(contig: str = contig, start: int = start, count: int = len(run)) -> Scores:
-            with times.of("read"):
-                raw = stretches.read(contig, start, count * model.chunk)
-            with times.of("network"):
-                return model.scores(raw, count)
-
-        task = pool.submit(compute)
+        task = submit(contig, run_phase + first * model.span, len(run))
         known |= {key: _Part(task, at * model.chunk) for at, key in enumerate(run)}
     parts = [known[key] for key in keys]
     for old in list(known)[:-CHUNKS_KEPT]:
         del known[old]
     return _Pending(batch, parts, chunk_of_bin, place)
+
+
+def _compute(
+    model: Model,
+    stretches: Stretches,
+    times: Times,
+    columns: Sequence[int] | None,
+    contig: str,
+    start: int,
+    chunks: int,
+) -> Scores:
+    """Read the genome under neighbouring chunks, and score them."""
+    with times.of("read"):
+        raw = stretches.read(contig, start, chunks * model.chunk)
+    with times.of("network"):
+        scores = model.scores(raw, chunks)
+    # What is not wanted of a model of thousands of tasks must not be kept.
+    return scores if columns is None else scores[:, columns]
 
 
 def _neighbours(keys: list[Key], longest: int) -> Iterator[list[Key]]:

@@ -1,0 +1,70 @@
+"""Windows cut by hand from the files, without any of tfbind's reading, and bins scored by it."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyBigWig
+import pysam
+
+from tfbind.channels import Sources
+from tfbind.contract import Geometry
+from tfbind.intervals import IntervalReader
+from tfbind.model import Model
+from tfbind.scoring import score
+from tfbind.tiles import BinCheck, Stretches
+
+Array = npt.NDArray[Any]
+Starts = npt.NDArray[np.int64]
+
+CONTIG_SIZE = 69_999_930
+
+
+@dataclass(frozen=True)
+class Files:
+    """The example data, read without tfbind."""
+
+    fasta: Path
+    bigwig: Path
+
+    def letters(self, start: int, end: int) -> str:
+        first, last = max(start, 0), min(end, CONTIG_SIZE)
+        with pysam.FastaFile(str(self.fasta)) as fasta:
+            inside = fasta.fetch("chrX", first, last).upper()
+        return "N" * (first - start) + inside + "N" * (end - last)
+
+    def one_hot(self, start: int, end: int, bases: str = "ACGT", unknown: float = 0.0) -> Array:
+        letters = np.array(list(self.letters(start, end)))
+        channels = np.array([letters == base for base in bases], np.float32)
+        channels[:, ~channels.any(axis=0)] = unknown
+        return channels.T
+
+    def signal(self, start: int, end: int) -> Array:
+        first, last = max(start, 0), min(end, CONTIG_SIZE)
+        values = np.zeros(end - start, np.float32)
+        with pyBigWig.open(str(self.bigwig)) as bigwig:
+            found = bigwig.values("chrX", first, last, numpy=True)
+        values[first - start : last - start] = np.nan_to_num(found)
+        return values
+
+
+def scores_of(model: Model, sources: Sources, starts: Starts, threads: int = 2) -> Array:
+    geometry = model.contract.geometry
+    text = "".join(f"chrX\t{start}\t{start + geometry.size}\n" for start in starts)
+    batches = map(
+        BinCheck(geometry, sources, "bins.bed"),
+        IntervalReader(io.BytesIO(text.encode()), "bins.bed"),
+    )
+    stretches = Stretches(geometry, model.contract.inputs, sources)
+    parts = [scores for _, scores in score(batches, model, stretches, threads)]
+    return np.concatenate(parts)
+
+
+def window_starts(starts: Starts, geometry: Geometry) -> tuple[Starts, Starts]:
+    """Tell for each bin where its window begins, and which of the window's bins it is."""
+    index, phase = np.divmod(starts, geometry.stride)
+    windows, place = np.divmod(index, geometry.outputs)
+    return phase + windows * geometry.outputs * geometry.stride - geometry.flank, place
