@@ -49,10 +49,11 @@ class AtrousMaxPool(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, pool: int, stride: int, **options: Any) -> None:
         super().__init__(**options)
         self.pool, self.stride = pool, stride
+        self.step = gcd(pool, stride)
 
     def call(self, rows: Any) -> Any:
         """Pool rows of shape (batch, rows, channels)."""
-        return ops.max_pool(rows, self.pool, strides=gcd(self.pool, self.stride), padding="valid")
+        return ops.max_pool(rows, self.pool, strides=self.step, padding="valid")
 
     def get_config(self) -> dict[str, Any]:
         """Give what `__init__` needs."""
