@@ -21,6 +21,14 @@ def export(
             "--both-strands", help="Average over both strands, inside the graph; half as fast."
         ),
     ] = False,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Compute in float16, for GPUs (processors are slower with it), and say how far "
+            "that is from Keras.",
+        ),
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -29,6 +37,11 @@ def export(
     The file carries its contract: window, stride, inputs and their transforms, tasks, what it was
     trained on. Before it is written, ONNX and Keras are compared on tiles that train kept, scanned
     and in windows; a difference over 1e-5 is an error.
+
+    With --half inputs and scores are float32 still, but all layers other than the last compute in
+    float16. They are compared as a GPU rounds; a difference over 1e-2 is an error. The contract
+    holds the difference, which is of the few bins that were compared: the largest over a whole
+    genome is some times that.
 
     For example:
 
@@ -39,10 +52,17 @@ def export(
     from tfbind.export import export as to_onnx
     from tfbind.networks.files import load_network
 
-    model, difference = to_onnx(load_network(network), both_strands=both_strands)
+    trained = load_network(network)
+    model, difference = to_onnx(trained, both_strands=both_strands)
+    told = f"Keras and ONNX differ by at most {difference:.1e}, scanned and in windows"
+    if half:
+        from tfbind.half import to_half
+
+        model, difference, bins = to_half(model, trained)
+        told = (
+            f"half precision: largest difference from Keras {difference:.1e} on {bins} "
+            "validation bins, scanned and in windows"
+        )
     with writing(output, force=force) as stream:
         stream.write(model.SerializeToString())
-    say(
-        f"{output}: Keras and ONNX differ by at most {difference:.1e}, scanned and in windows",
-        quiet=quiet,
-    )
+    say(f"{output}: {told}", quiet=quiet)
