@@ -1,6 +1,6 @@
 """The files that scores are written to: one, or one for each task."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import typer
 
-from .streams import refuse_existing
+from .streams import refuse_existing, replacing, writing
 
 if TYPE_CHECKING:
     from tfbind.channels import Sources
@@ -54,10 +54,36 @@ def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Form
     return [Target(output, chosen)]
 
 
-def refuse_existing_targets(wanted: Sequence[Target], *, force: bool) -> None:
-    """Refuse to write over any of the files, before any work is done."""
-    for target in wanted:
-        refuse_existing(target.path, force=force)
+@dataclass(frozen=True)
+class Place:
+    """How files take their names.
+
+    Attributes
+    ----------
+    force : bool
+        Replace what is there.
+    resumable : bool
+        Write into FILE.part, where a run after a kill finds and replaces it.
+    """
+
+    force: bool
+    resumable: bool
+
+    def refuse_existing(self, wanted: Sequence[Target]) -> None:
+        """Refuse to write over any of the files, before any work is done."""
+        for target in wanted:
+            refuse_existing(target.path, force=self.force)
+
+    def stream(self, output: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file to write to."""
+        return writing(output, force=self.force, part=self._part(output))
+
+    def path(self, output: str) -> AbstractContextManager[Path]:
+        """Give the path of a file to write."""
+        return replacing(output, force=self.force, part=self._part(output))
+
+    def _part(self, output: str) -> str | None:
+        return f"{output}.part" if self.resumable else None
 
 
 @dataclass(frozen=True)
@@ -70,52 +96,62 @@ class Layout:
     header : bytes
         The `#tfbind` line without its end; empty if there is to be no header, as for all parts of
         an input but the first.
+    contract : Contract
+        Of the model.
+    path : str
+        The input's name, for messages.
     """
 
     format: Format
-    header: bytes = b""
+    header: bytes
+    contract: "Contract"
+    path: str
 
-    def first_line(self, target: Target, contract: "Contract") -> bytes:
+    def first_line(self, target: Target) -> bytes:
         """Write the header of one file."""
         if not self.header:
             return b""
-        several = len(contract.tasks) > 1
-        return (
-            self.header + (f"\ttask={','.join(target.tasks)}" if several else "").encode() + b"\n"
-        )
+        task = f"\ttask={','.join(target.tasks)}" if len(self.contract.tasks) > 1 else ""
+        return self.header + task.encode() + b"\n"
 
 
-def write_text(
+def write(
     scored: Scored,
     wanted: Sequence[Target],
-    contract: "Contract",
     layout: Layout,
-    path: str,
-    opened: Callable[[str], AbstractContextManager[BinaryIO]],
+    place: Place,
+    sources: "Sources",
     times: "Times",
+) -> None:
+    """Write all files; each takes its name when it is complete."""
+    if layout.format == "bigwig":
+        _write_bigwigs(scored, wanted, layout, place, sources, times)
+    else:
+        _write_text(scored, wanted, layout, place, times)
+
+
+def _write_text(
+    scored: Scored, wanted: Sequence[Target], layout: Layout, place: Place, times: "Times"
 ) -> None:
     """Write bedGraph or BED, the text of a batch made while the one before is written."""
     from tfbind.pipeline import ahead
 
     with ExitStack() as stack:
-        outs = [stack.enter_context(opened(target.path)) for target in wanted]
+        outs = [stack.enter_context(place.stream(target.path)) for target in wanted]
         for out, target in zip(outs, wanted, strict=True):
-            out.write(layout.first_line(target, contract))
-        texts_of = _texts(scored, wanted, contract, layout, path)
-        for texts in ahead(times.drawing("format", texts_of)):
+            out.write(layout.first_line(target))
+        for texts in ahead(times.drawing("format", _texts(scored, wanted, layout))):
             with times.of("write"):
                 for out, text in zip(outs, texts, strict=True):
                     out.write(text)
 
 
-def _texts(
-    scored: Scored, wanted: Sequence[Target], contract: "Contract", layout: Layout, path: str
-) -> Iterator[list[bytes]]:
+def _texts(scored: Scored, wanted: Sequence[Target], layout: Layout) -> Iterator[list[bytes]]:
     from tfbind.tracks import Centres, bed_score_lines, bedgraph_lines
 
     columns = _columns(wanted)
     if layout.format == "bedgraph":
-        centres = [Centres(contract.geometry, path) for _ in wanted]
+        centres = [Centres(layout.contract.geometry, layout.path) for _ in wanted]
         for batch, scores in scored:
             yield [
                 bedgraph_lines(batch, scores[:, some[0]], place)
@@ -144,24 +180,22 @@ def _names_line(batch: "Intervals", target: Target) -> bytes:
     return "\t".join(["#contig", "start", "end", *carried, *target.tasks]).encode() + b"\n"
 
 
-def write_bigwigs(
+def _write_bigwigs(
     scored: Scored,
     wanted: Sequence[Target],
-    contract: "Contract",
+    layout: Layout,
+    place: Place,
     sources: "Sources",
-    path: str,
-    replaced: Callable[[str], AbstractContextManager[Path]],
     times: "Times",
 ) -> None:
-    """Write a bigWig for each task."""
     from tfbind.tracks import BigWigWriter, Centres
 
     names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
     with ExitStack() as stack:
         writers = []
         for target in wanted:
-            part = stack.enter_context(replaced(target.path))
-            centres = Centres(contract.geometry, path, ordered=True)
+            part = stack.enter_context(place.path(target.path))
+            centres = Centres(layout.contract.geometry, layout.path, ordered=True)
             writers.append(stack.enter_context(BigWigWriter(part, sources.genome.sizes, centres)))
         for batch, scores in scored:
             found = {contig: names.resolve(contig) for contig in batch.contigs}

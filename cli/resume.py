@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .outputs import Target
+from .progress import say
 
 if TYPE_CHECKING:
     from tfbind.channels import Sources
+    from tfbind.journal import Journal
     from tfbind.model import Model
 
 DRAINED = 1 << 20
@@ -32,7 +34,19 @@ def leave_finished(wanted: Sequence[Target], stream: BinaryIO) -> None:
         pass
 
 
-def about_scores(model: "Model", sources: "Sources", tasks: str, missing: str) -> dict[str, str]:
+def open_journal(wanted: Sequence[Target], about: dict[str, str], quiet: bool) -> "Journal":
+    """Open the journal, and tell how much it holds."""
+    from tfbind.journal import Journal
+
+    journal = Journal(journal_path(wanted), about, sum(len(one.tasks) for one in wanted))
+    if journal.bins:
+        say(f"{journal.bins:,} bins were scored before: going on from there", quiet=quiet)
+    return journal
+
+
+def about_scores(
+    model: "Model", sources: "Sources", tasks: Sequence[str], missing: str
+) -> dict[str, str]:
     """Say all that scores depend on but for the bins."""
     import onnxruntime
 
@@ -48,7 +62,7 @@ def about_scores(model: "Model", sources: "Sources", tasks: str, missing: str) -
         "its device": model.provider + (" with TF32" if model.tf32 else ""),
         "--chunk": str(model.chunk),
         "the way": "a scan" if model.scans else "windows",
-        "the tasks": tasks,
+        "the tasks": ",".join(tasks),
         "the genome": fingerprint(sources.genome.path),
         **{f"the signal {name}": fingerprint(one.path) for name, one in sources.signals.items()},
         "--missing": missing,

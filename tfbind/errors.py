@@ -1,6 +1,7 @@
 """What is wrong with the data, said so that a user can mend it."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -27,6 +28,10 @@ class InputError(Exception):
         if line is not None:
             place.append(f"line {line}")
         super().__init__(": ".join([*place, message]))
+
+    def __reduce__(self) -> tuple[Callable[..., "InputError"], tuple[str]]:
+        """Let it come back from another process as it was raised there."""
+        return functools.partial(type(self), path=self.path, line=self.line), (self.message,)
 
 
 def three(names: Iterable[object]) -> str:

@@ -1,0 +1,206 @@
+"""What `tfbind score` runs: a model over a stream of bins, here or on a cluster."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfbind.errors import InputError, three
+
+from .cluster import cluster_workers
+from .machine import memory, peak_memory, processors
+from .outputs import Scored
+from .progress import Advance, say
+
+if TYPE_CHECKING:
+    from tfbind.channels import Sources
+    from tfbind.contract import Contract
+    from tfbind.foreign import Foreign
+    from tfbind.intervals import IntervalReader
+    from tfbind.journal import Checked, Journal
+    from tfbind.model import Model
+    from tfbind.tiles import BinCheck
+
+
+def _new_times() -> Any:
+    from tfbind.pipeline import Times
+
+    return Times()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model computes.
+
+    Attributes
+    ----------
+    chunk, device, windows, tf32
+        As `model.Model` takes them.
+    foreign : Foreign or None
+        What was said of a model without a contract.
+    threads : int or None
+    cluster : str or None
+        Where the workers are that compute, if it is not done here.
+    """
+
+    chunk: int | None
+    device: str
+    windows: bool
+    tf32: bool
+    foreign: "Foreign | None"
+    threads: int | None
+    cluster: str | None
+
+    def open(self, path: str) -> "Model":
+        """Open the model."""
+        from tfbind.model import Model
+        from tfbind.recipe import model_elsewhere
+
+        return (model_elsewhere if self.cluster else Model)(
+            path,
+            chunk=self.chunk,
+            device=self.device,
+            windows=self.windows,
+            tf32=self.tf32,
+            contract=self.foreign,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model, what its inputs are made from, and how it computes."""
+
+    model: "Model"
+    sources: "Sources"
+    check: "BinCheck"
+    options: Options
+    quiet: bool
+    times: Any = field(default_factory=_new_times)
+
+    def scored(
+        self,
+        reader: "IntervalReader",
+        tasks: list[str],
+        journal: "Journal | None",
+        advance: Advance,
+        stack: ExitStack,
+    ) -> Scored:
+        """Give batches and the scores of tasks; the stages before and behind go on at once."""
+        from tfbind.pipeline import ahead
+
+        columns = [self.model.contract.tasks.index(name) for name in tasks]
+        compute = self._on_cluster(columns, stack) if self.options.cluster else self._here(columns)
+        checked = ahead(self.times.drawing("parse", map(self.check, reader)))
+        scored = compute(checked) if journal is None else journal.resume(checked, compute)
+        return ahead(self.times.drawing("plan", _counted(scored, advance)))
+
+    def _here(self, columns: list[int]) -> "Callable[[Iterable[Checked]], Scored]":
+        from tfbind.scoring import score
+        from tfbind.tiles import Stretches
+
+        contract = self.model.contract
+        stretches = Stretches(contract.geometry, contract.inputs, self.sources)
+        threads = self.options.threads or _affordable(self.model)
+        return lambda batches: score(batches, self.model, stretches, threads, self.times, columns)
+
+    def _on_cluster(
+        self, columns: list[int], stack: ExitStack
+    ) -> "Callable[[Iterable[Checked]], Scored]":
+        from tfbind.cluster import score_on_cluster
+        from tfbind.recipe import Recipe
+
+        options = self.options
+        recipe = Recipe.of(
+            self.model,
+            self.sources,
+            device=options.device,
+            windows=options.windows,
+            tf32=options.tf32,
+            contract=self.model.contract if options.foreign else None,
+        )
+        workers = stack.enter_context(cluster_workers(str(options.cluster), quiet=self.quiet))
+
+        def compute(batches: "Iterable[Checked]") -> Scored:
+            for batch, scores in score_on_cluster(batches, workers, recipe):
+                yield batch, scores[:, columns]
+
+        return compute
+
+
+def _affordable(model: "Model") -> int:
+    """Count the threads that processors and memory allow; scores do not depend on it."""
+    before = peak_memory()
+    model.warm_up()
+    a_call = max(peak_memory() - before, 1)
+    return max(min(processors(), memory() // (2 * a_call)), 1)
+
+
+def _counted(scored: Scored, advance: Advance) -> Scored:
+    for batch, scores in scored:
+        yield batch, scores
+        advance(len(batch))
+
+
+def wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) -> dict[str, str]:
+    """Match files to the signals that the model wants; an unnamed file is its only signal."""
+    wanted = [spec.name for spec in contract.signals]
+    if len(wanted) == 1 and list(files) == ["signal"]:
+        return {wanted[0]: files["signal"]}
+    found = {name: files[name] for name in wanted if name in files}
+    if len(found) < len(wanted):
+        lacking = next(name for name in wanted if name not in found)
+        raise InputError(
+            f"the model wants the signal {lacking!r}, but found {three(files)}; "
+            f"give --signal {lacking}=FILE or set TFBIND_SIGNAL"
+        )
+    for name in files:
+        if name not in wanted:
+            say(f"the model does not use the signal {name!r}", quiet=quiet)
+    return found
+
+
+def provenance(model: "Model", sources: "Sources", described: list[str]) -> bytes:
+    """Say what the scores are of; nothing here differs between two runs of the same."""
+    import tfbind
+
+    signals = [f"signal:{name}={Path(one.path).name}" for name, one in sources.signals.items()]
+    parts = [
+        "#tfbind",
+        f"version={tfbind.__version__}",
+        f"model={Path(model.path).name}",
+        f"sha256={model.sha256}",
+        f"chunk={model.chunk}",
+        *([] if model.scans else ["windows"]),
+        *described,
+        f"genome={Path(sources.genome.path).name}",
+        *signals,
+    ]
+    return "\t".join(parts).encode()
+
+
+def tell(run: Run) -> None:
+    """Say how the bins were scored, and where the time went."""
+    model, check, quiet = run.model, run.check, run.quiet
+    way = "scanned" if model.scans else "in windows"
+    why = "" if model.scans or run.options.windows else ", as this network cannot scan"
+    several = f" on {model.devices} devices" if model.devices > 1 else ""
+    where = f", by the workers of {run.options.cluster}" if run.options.cluster else ""
+    half = model.contract.precision
+    rounded = "" if half == "float32" else f", in {half}"
+    say(
+        f"scored {way}{why}, by ONNX Runtime on {model.provider}{several}{rounded}{where}",
+        quiet=quiet,
+    )
+    shares = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in run.times.seconds.items())
+    say(f"processor time: {shares}", quiet=quiet)
+    if model.calls > 1:
+        say(
+            f"the GPU's memory did not hold {model.chunk} bins: computed in {model.calls} calls a "
+            f"chunk; --chunk {model.chunk // model.calls} tries no larger ones",
+            quiet=quiet,
+        )
+    if check.skipped:
+        say(f"{check.skipped} bins skipped on contigs without signal", quiet=quiet)
+    if check.zeroed:
+        say(f"{check.zeroed} bins scored with a signal of 0 for want of a contig", quiet=quiet)
