@@ -154,3 +154,21 @@ def test_the_runtimes_words_for_want_of_memory(
     monkeypatch.setattr(_Call, "__call__", fail)
     with pytest.raises(DeviceMemoryError):
         runtime.run({}, "scores")
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("cuda:0", "--device cuda:0 cannot be used: CUDA failure 35: driver version"),
+        ("cpu", "is no ONNX model that can be loaded"),
+    ],
+)
+def test_a_driver_that_is_too_old(
+    path: Path, device: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise RuntimeError("CUDA failure 35: driver version is insufficient")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(InputError, match=said):
+        Runtime(path.read_bytes(), device, "mean.onnx")

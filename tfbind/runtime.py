@@ -168,15 +168,20 @@ def _session(content: bytes, device: str, path: str, *, tf32: bool) -> onnxrunti
             content, options, providers=providers, enable_fallback=0
         )
     except Exception as error:  # the runtime's exceptions have no base of their own
-        if device == "auto" and "CUDA" in str(error):
+        if "CUDA" not in str(error) or device == "cpu":
+            raise InputError(f"is no ONNX model that can be loaded: {error}", path=path) from error
+        if device == "auto":
             return _session(content, "cpu", path, tf32=tf32)
-        raise InputError(f"is no ONNX model that can be loaded: {error}", path=path) from error
+        raise _no_cuda(device, str(error)) from error
     if device.startswith("cuda") and CUDA not in session.get_providers():
-        raise InputError(
-            f"--device {device} cannot be used: ONNX Runtime found no CUDA device or its "
-            "libraries; see the README on GPUs, or give --device cpu"
-        )
+        raise _no_cuda(device, "ONNX Runtime found no CUDA device or its libraries")
     return session
+
+
+def _no_cuda(device: str, why: str) -> InputError:
+    return InputError(
+        f"--device {device} cannot be used: {why}; see the README on GPUs, or give --device cpu"
+    )
 
 
 def _providers(device: str, *, tf32: bool) -> list[Any]:
