@@ -31,6 +31,9 @@ ANSWER = 30
 STARTING = 120.0
 """Seconds in which a worker that is started here must have joined."""
 
+REMEMBERED = {"distributed.admin.low-level-log-length": 16}
+"""Messages that Dask keeps for debugging, and bins with them: a thousand otherwise."""
+
 RESTARTS = 5
 """Workers started here that may die, each."""
 
@@ -59,7 +62,9 @@ def cluster_workers(address: str, *, quiet: bool) -> Iterator["Workers"]:
             f"found --cluster {address}, expected local:N, tcp://HOST:PORT, tls://HOST:PORT or the "
             "JSON file of a scheduler"
         )
-    with _silence():
+    import dask
+
+    with _silence(), dask.config.set(REMEMBERED):
         if here:
             with _started_here(int(here[1])) as workers:
                 yield workers

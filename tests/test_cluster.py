@@ -374,3 +374,16 @@ def test_the_command_leaves_nothing_behind(
     assert (scored.returncode, stderr) == (128 + number, b"")
     assert not any(map(is_alive, workers))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_said(trained: Trained) -> None:
+    script = "import sys; sys.modules['distributed'] = None\nfrom tfbind.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "score", str(trained.onnx), "--cluster", "local:1"],
+        env=environment(trained.env),
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    expected = b"tfbind: --cluster needs distributed; run: pip install 'tfbind[cluster]'\n"
+    assert (done.returncode, done.stderr) == (1, expected)

@@ -72,5 +72,6 @@ class Signal:
                 ) from error
             # A track without any value gives nothing at all.
             if len(read):
-                values[first - start : last - start] = np.nan_to_num(read, copy=False, nan=0.0)
+                inside = values[first - start : last - start]
+                np.copyto(inside, read, where=~np.isnan(read))
         return values

@@ -5,6 +5,9 @@ import numpy as np
 from tfbind.channels.base import Array, Channel, Reader, Sources
 from tfbind.errors import InputError
 
+OVERFLOW = 65520.0
+"""The least number that float16 rounds to infinity: half a step beyond its largest, 65,504."""
+
 
 class SignalChannel(Channel):
     """A bigWig's values; a base that it does not cover is 0 before the transform."""
@@ -16,22 +19,21 @@ class SignalChannel(Channel):
         signal = sources.signal(self.spec.name)
         find = sources.names(tuple(signal.sizes), signal.path).find
         found = {contig: find(contig) for contig in sources.genome.sizes}
+        overflow = OVERFLOW if self.dtype == np.float16 else np.inf
 
         def read(contig: str, start: int, end: int) -> Array:
             there = found[contig]
             if there is None:
                 return np.zeros(end - start, self.dtype)
             values = signal.values(there, start, end)
-            with np.errstate(over="ignore"):
-                stored = values.astype(self.dtype)
-            if not np.isfinite(stored).all():
-                at = int(np.flatnonzero(~np.isfinite(stored))[0])
+            if values.size and max(values.max(), -values.min()) >= overflow:
+                at = int(np.argmax(np.abs(values)))
                 raise InputError(
                     f"holds {values[at]:g} at {there}:{start + at + 1}, more than {self.dtype} "
                     "can hold; give --float32 to features",
                     path=signal.path,
                 )
-            return stored
+            return values.astype(self.dtype)
 
         return read
 
