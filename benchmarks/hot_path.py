@@ -212,7 +212,7 @@ def shares(graph: onnx.ModelProto, most: int = 7) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     keras.utils.set_random_seed(1)
     both, one = [SEQUENCE, DNASE], [SEQUENCE]
