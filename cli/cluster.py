@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,12 +113,16 @@ def _scheduler_of(address: str) -> str:
     """Read the scheduler's address from its JSON file, unless it is an address."""
     if "://" in address:
         return address
-    try:
-        return str(json.loads(Path(address).read_bytes())["address"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"is no file that dask scheduler --scheduler-file wrote ({error})", path=address
-        ) from error
+    deadline = time.monotonic() + ANSWER
+    while True:
+        try:
+            return str(json.loads(Path(address).read_bytes())["address"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"is no file that dask scheduler --scheduler-file wrote ({error})", path=address
+                ) from error
+        time.sleep(0.1)  # one script may have started both
 
 
 @contextlib.contextmanager

@@ -107,7 +107,6 @@ class Run:
     def _on_cluster(
         self, columns: list[int], stack: ExitStack
     ) -> "Callable[[Iterable[Checked]], Scored]":
-        from tfbind.cluster import score_on_cluster
         from tfbind.recipe import Recipe
 
         options = self.options
@@ -120,6 +119,7 @@ class Run:
             contract=self.model.contract if options.foreign else None,
         )
         workers = stack.enter_context(cluster_workers(str(options.cluster), quiet=self.quiet))
+        from tfbind.cluster import score_on_cluster  # what it imports may not be installed
 
         def compute(batches: "Iterable[Checked]") -> Scored:
             for batch, scores in score_on_cluster(batches, workers, recipe):

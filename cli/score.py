@@ -124,7 +124,7 @@ def score(
         typer.Option(
             metavar="ADDRESS|local:N",
             help="Compute on the workers of a Dask scheduler (tcp://HOST:PORT or its JSON file), "
-            "or on N that are started here.",
+            "or on N of one thread that are started here; --threads has no say then.",
         ),
     ] = None,
     quiet: Quiet = False,

@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("distributed", reason="pip install 'tfbind[cluster]'")
 
 from conftest import Tfbind, Trained, environment
+from dask import config
 from distributed import Client, LocalCluster
 
 from tfbind.channels import Sources
@@ -221,9 +222,12 @@ def test_a_model_for_devices_elsewhere(trained: Trained, sources: Sources) -> No
     assert model_elsewhere(trained.onnx, chunk=None, device="cpu").chunk == 256
 
 
-def test_no_worker_is_not_waited_for_endlessly(model: Model, sources: Sources) -> None:
+def test_no_worker_is_not_waited_for_endlessly(
+    model: Model, sources: Sources, tmp_path: Path
+) -> None:
     told: list[str] = []
     with (
+        config.set({"temporary-directory": str(tmp_path)}),
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0") as scheduler,
         Client(scheduler, set_as_default=False) as client,
     ):
@@ -251,9 +255,10 @@ def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @contextlib.contextmanager
-def dask(*args: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def dask(folder: Path, *args: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [sys.executable, "-P", "-m", *map(str, args)],
+        env=environment({"TMPDIR": str(folder)}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -271,21 +276,20 @@ def test_a_scheduler_that_goes_away_is_said(model: Model, sources: Sources, tmp_
     plain = plainly(model, sources, checked(model, sources))
     recipe = Recipe.of(model, sources)
     with (
-        dask("distributed.cli.dask_scheduler", *at, *here, "--port", "0") as scheduler,
+        dask(tmp_path, "distributed.cli.dask_scheduler", *at, *here, "--port", "0") as scheduler,
         dask(
+            tmp_path,
             *("distributed.cli.dask_worker", *at, *here, "--nthreads", "2", "--no-nanny"),
             *("--local-directory", tmp_path, "--death-timeout", "60"),
         ),
+        cluster_workers(str(file), quiet=True) as workers,
     ):
-        while not file.exists():
-            time.sleep(0.1)
-        with cluster_workers(str(file), quiet=True) as workers:
-            assert clustered(workers, recipe, checked(model, sources)) == plain
-            scored = score_on_cluster(checked(model, sources), workers, recipe, bins_a_task=1)
-            next(scored)
-            scheduler.kill()
-            with pytest.raises(InputError, match="the Dask scheduler has gone away"):
-                list(scored)
+        assert clustered(workers, recipe, checked(model, sources)) == plain
+        scored = score_on_cluster(checked(model, sources), workers, recipe, bins_a_task=1)
+        next(scored)
+        scheduler.kill()
+        with pytest.raises(InputError, match="the Dask scheduler has gone away"):
+            list(scored)
 
 
 def test_errors_come_back_whole() -> None:
