@@ -140,7 +140,8 @@ def _write_text(
         outs = [stack.enter_context(place.stream(target.path)) for target in wanted]
         for out, target in zip(outs, wanted, strict=True):
             out.write(layout.first_line(target))
-        for texts in ahead(times.drawing("format", _texts(scored, wanted, layout))):
+        made = times.drawing("format", _texts(scored, wanted, layout))
+        for texts in stack.enter_context(ahead(made)):
             with times.of("write"):
                 for out, text in zip(outs, texts, strict=True):
                     out.write(text)

@@ -91,9 +91,11 @@ class Run:
 
         columns = [self.model.contract.tasks.index(name) for name in tasks]
         compute = self._on_cluster(columns, stack) if self.options.cluster else self._here(columns)
-        checked = ahead(self.times.drawing("parse", map(self.check, reader)))
+        # Closed before what they read from is, whatever ends the run.
+        parsed = self.times.drawing("parse", map(self.check, reader))
+        checked = stack.enter_context(ahead(parsed))
         scored = compute(checked) if journal is None else journal.resume(checked, compute)
-        return ahead(self.times.drawing("plan", _counted(scored, advance)))
+        return stack.enter_context(ahead(self.times.drawing("plan", _counted(scored, advance))))
 
     def _here(self, columns: list[int]) -> "Callable[[Iterable[Checked]], Scored]":
         from tfbind.scoring import score

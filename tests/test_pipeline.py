@@ -71,9 +71,39 @@ def test_closing_ends_the_stages_before() -> None:
     before = threading.active_count()
     stream = ahead(ahead(items()))
     assert next(stream) == 0
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert ended == [True]
     assert threading.active_count() == before
+
+
+def test_a_stream_that_is_given_up_ends_its_thread() -> None:
+    before = threading.active_count()
+    stream = ahead(iter(range(10**9)))
+    assert next(stream) == 0
+    del stream
+    deadline = time.monotonic() + 20
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stream_can_be_closed_while_another_thread_waits_for_it() -> None:
+    free = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        free.wait(20)
+
+    stream = ahead(items())
+    got: list[int] = []
+    waiting = threading.Thread(target=lambda: got.extend(stream))
+    waiting.start()
+    time.sleep(0.1)
+    stream.close()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert got == [1]
+    free.set()
 
 
 def test_times_count_work_and_not_waiting() -> None:

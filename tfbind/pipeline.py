@@ -5,84 +5,94 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 Item = TypeVar("Item")
-Made = tuple[Item | None, BaseException | None]
 
 AHEAD = 2
 """Items that a stage may be ahead of the next."""
 
+PAUSE = 0.1
+"""Seconds after which a thread that waits looks whether it is still wanted."""
+
 LONGEST_WAIT = 1.0
-"""Seconds for which an ended stream waits for its thread, which may hang in a read."""
+"""Seconds for which an ended stage waits for its thread, which may hang in a read."""
 
 
-class _Stage(Generic[Item]):
-    """A thread that draws items from an iterable into a bounded queue."""
-
-    def __init__(self, items: Iterable[Item], depth: int) -> None:
-        self._items = items
-        self._made: queue.Queue[Made[Item]] = queue.Queue(depth)
-        self._stopped = threading.Event()
-        # A thread that hangs in a read must not keep the process from ending.
-        self._thread = threading.Thread(target=self._draw, daemon=True)
-        self._thread.start()
-
-    def _draw(self) -> None:
-        end: BaseException = StopIteration()
-        try:
-            for item in self._items:
-                if not self._put((item, None)):
-                    break
-            if close := getattr(self._items, "close", None):
-                close()  # here, where its frames live, and not in some other thread
-        except BaseException as error:  # told to the next stage, whatever it is
-            end = error
-        self._put((None, end))
-
-    def _put(self, made: Made[Item]) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._made.put(made, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def __iter__(self) -> Iterator[Item]:
-        while True:
-            item, end = self._made.get()
-            if isinstance(end, StopIteration):
-                return
-            if end is not None:
-                raise end
-            yield cast(Item, item)
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(LONGEST_WAIT)
-
-
-def ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
+class ahead(Generic[Item]):  # noqa: N801  (used as a function, like map)
     """Draw items in a thread, a few ahead of their use.
+
+    An iterator over them, in order. What drawing raises is raised behind the items before it.
 
     Parameters
     ----------
     items : iterable
-        Drawn in one thread only; what it raises is raised here, behind the items before it.
+        Drawn in one thread only, and closed there if it can be.
     depth : int
         Most items that wait to be used.
-
-    Yields
-    ------
-    item
-        Each of `items`, in order.
     """
-    stage = _Stage(items, depth)
+
+    def __init__(self, items: Iterable[Item], depth: int = AHEAD) -> None:
+        self._made: queue.Queue[Any] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        # The thread must not know this object, or it would keep it from being given up; and one
+        # that hangs in a read must not keep the process from ending.
+        self._thread = threading.Thread(
+            target=_draw, args=(items, self._made, self._stopped), daemon=True
+        )
+        self._thread.start()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Item:
+        while not self._stopped.is_set():
+            try:
+                item, end = self._made.get(timeout=PAUSE)
+            except queue.Empty:
+                continue
+            if end is None:
+                return cast(Item, item)
+            self._stopped.set()
+            raise end
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Draw no more; any thread may call this."""
+        self._stopped.set()
+        self._thread.join(LONGEST_WAIT)
+
+
+def _draw(items: Iterable[Any], made: "queue.Queue[Any]", stopped: threading.Event) -> None:
+    end: BaseException = StopIteration()
     try:
-        yield from stage
-    finally:
-        stage.stop()
+        for item in items:
+            if not _put((item, None), made, stopped):
+                break
+        if close := getattr(items, "close", None):
+            close()
+    except BaseException as error:  # told to the next stage, whatever it is
+        end = error
+    _put((None, end), made, stopped)
+
+
+def _put(item: Any, made: "queue.Queue[Any]", stopped: threading.Event) -> bool:
+    while not stopped.is_set():
+        try:
+            made.put(item, timeout=PAUSE)
+            return True
+        except queue.Full:
+            continue
+    return False
 
 
 class Times:
