@@ -20,6 +20,7 @@ from distributed.comm.core import CommClosedError
 from tfbind.errors import InputError
 from tfbind.intervals import Intervals
 from tfbind.model import Scores
+from tfbind.pipeline import Upto
 from tfbind.recipe import Recipe, packed, score_task, spelt, versions
 
 BINS_A_TASK = 1 << 15
@@ -191,25 +192,16 @@ def score_on_cluster(
         versions; if the scheduler goes away or has no worker for long.
     """
     pending: deque[_Task] = deque()
+    groups = Upto(_groups(batches, bins_a_task))
     try:
-        wrong: InputError | None = None
-        groups = enumerate(_groups(batches, bins_a_task))
-        while True:
-            try:
-                number, group = next(groups)
-            except StopIteration:
-                break
-            except InputError as error:
-                wrong = error  # what came before it is scored all the same
-                break
+        for number, group in enumerate(groups):
             future = workers.submit(number, recipe, *_bins(group))
             pending.append(_Task([batch for batch, _ in group], future))
             if len(pending) > min(TASKS_A_THREAD * workers.threads(), TASKS_AHEAD):
                 yield from _split(pending, workers)
         while pending:
             yield from _split(pending, workers)
-        if wrong is not None:
-            raise wrong
+        groups.end()
     finally:
         with contextlib.suppress(Exception):  # there may be no scheduler to tell
             workers.client.cancel([task.scores for task in pending])
@@ -219,16 +211,8 @@ def _groups(batches: Iterable[Batch], bins: int) -> Iterator[list[Batch]]:
     """Gather batches; give what there is before an error too."""
     group: list[Batch] = []
     held = 0
-    wrong: InputError | None = None
-    upstream = iter(batches)
-    while True:
-        try:
-            batch = next(upstream)
-        except StopIteration:
-            break
-        except InputError as error:
-            wrong = error
-            break
+    upstream = Upto(batches)
+    for batch in upstream:
         if len(batch[0]):
             group.append(batch)
             held += len(batch[0])
@@ -237,8 +221,7 @@ def _groups(batches: Iterable[Batch], bins: int) -> Iterator[list[Batch]]:
             group, held = [], 0
     if group:
         yield group
-    if wrong is not None:
-        raise wrong
+    upstream.end()
 
 
 def _bins(group: list[Batch]) -> tuple[tuple[str, ...], bytes]:

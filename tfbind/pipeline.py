@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar, cast
 
+from tfbind.errors import InputError
+
 Item = TypeVar("Item")
 
 AHEAD = 2
@@ -93,6 +95,30 @@ def _put(item: Any, made: "queue.Queue[Any]", stopped: threading.Event) -> bool:
         except queue.Full:
             continue
     return False
+
+
+class Upto(Generic[Item]):
+    """Give items up to bad input, of which is told later: what came before is used all the same.
+
+    Parameters
+    ----------
+    items : iterable
+    """
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
+        self._wrong: InputError | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            yield from self._items
+        except InputError as error:
+            self._wrong = error
+
+    def end(self) -> None:
+        """Raise what ended the items early, if anything did."""
+        if self._wrong is not None:
+            raise self._wrong
 
 
 class Times:

@@ -13,10 +13,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.errors import InputError
 from tfbind.intervals import Intervals
 from tfbind.model import Model, Scores
-from tfbind.pipeline import Times
+from tfbind.pipeline import Times, Upto
 from tfbind.tiles import Stretches
 
 BINS_READ = 4096
@@ -91,17 +90,9 @@ def score(
     begin = partial(_begin, model, partial(pool.submit, compute), {})
     pending: deque[_Pending] = deque()
     waiting = 0
-    wrong: InputError | None = None
+    upstream = Upto(batches)
     try:
-        upstream = iter(batches)
-        while True:
-            try:
-                batch, names = next(upstream)
-            except StopIteration:
-                break
-            except InputError as error:
-                wrong = error  # what came before it is scored all the same
-                break
+        for batch, names in upstream:
             if not len(batch):
                 continue
             pending.append(begin(batch, names))
@@ -112,8 +103,7 @@ def score(
                 yield done.batch, done.scores(model.chunk)
         for done in pending:
             yield done.batch, done.scores(model.chunk)
-        if wrong is not None:
-            raise wrong
+        upstream.end()
     finally:
         pool.shutdown(cancel_futures=True)
 
