@@ -186,7 +186,12 @@ class Processes:
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Processes":
-        self._running = [self._start() for _ in range(self._count)]
+        try:
+            for _ in range(self._count):
+                self._running.append(self._start())
+        except BaseException:  # a signal, before `with` has it
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
