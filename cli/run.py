@@ -132,6 +132,8 @@ class Run:
 
 def _affordable(model: "Model") -> int:
     """Count the threads that processors and memory allow; scores do not depend on it."""
+    if model.provider != "CPU":
+        return processors()  # the calls are in the memory of the device
     before = peak_memory()
     model.warm_up()
     a_call = max(peak_memory() - before, 1)

@@ -141,6 +141,8 @@ def test_memory_for_no_call_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) 
         "Failed to allocate memory for requested buffer of size 1234",
         "CUDA failure 2: out of memory ; GPU=0",
         "CUDNN failure ... cudaErrorMemoryAllocation",
+        "Available memory of 10 is smaller than requested bytes of 20",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
     ],
 )
 def test_the_runtimes_words_for_want_of_memory(

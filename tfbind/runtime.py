@@ -26,7 +26,11 @@ CALLS_ON_CUDA = 2
 CALLS_ON_CPU = 256
 """More than any pool of threads makes: there the pool decides."""
 
-OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate memory|cudaErrorMemoryAlloc", re.I)
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|failed to allocate memory|cudaErrorMemoryAlloc|ALLOC(ATION)?_FAILED"
+    r"|smaller than requested bytes",
+    re.I,
+)
 
 Array = npt.NDArray[Any]
 
