@@ -73,17 +73,27 @@ def pipe(bench: Bench, region: str, *score_options: str) -> Timed:
 
 
 def scan_alone(bench: Bench) -> Timed:
-    """Time the network on chunks that are in memory, the runtime's calls in parallel."""
+    """Time the runtime alone on a prepared chunk in memory, its calls in parallel."""
     model = Model(bench.onnx, device="cpu")
-    chunks = 8
-    raw = bench.raw(model, chunks * CHUNK)
-    rounds = 4 * THREADS
+    raw = bench.raw(model, CHUNK)
+    feeds = {
+        spec.name: channel(spec).prepare(raw[spec.name])[None] for spec in model.contract.inputs
+    }
+    session = one_thread_session(bench.onnx)
+    calls = 32 * THREADS
 
     def run() -> None:
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda _: model.scores(raw, chunks), range(rounds)))
+            list(pool.map(lambda _: session.run(None, feeds), range(calls)))
 
-    return rounds * chunks * CHUNK, run
+    return calls * CHUNK, run
+
+
+def one_thread_session(path: str) -> onnxruntime.InferenceSession:
+    """Open a model whose calls take one thread each."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def windows_alone(bench: Bench, count: int) -> tuple[Timed, Timed]:
@@ -102,11 +112,7 @@ def windows_alone(bench: Bench, count: int) -> tuple[Timed, Timed]:
         )
         for spec in model.contract.inputs
     }
-    one_thread = onnxruntime.SessionOptions()
-    one_thread.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        bench.onnx, one_thread, providers=["CPUExecutionProvider"]
-    )
+    session = one_thread_session(bench.onnx)
 
     def by_runtime() -> None:
         def call(first: int) -> None:

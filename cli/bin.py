@@ -16,7 +16,7 @@ from .places import (
     regions_in,
     shard_in,
 )
-from .progress import Advance, progress, say
+from .progress import Advance, advancing, progress, say
 from .streams import refuse_existing, writing
 
 if TYPE_CHECKING:
@@ -151,13 +151,7 @@ def _filtered(
     from tfbind.bins import drop_overlapping, drop_unknown
     from tfbind.genome import Genome
 
-    blocks = _counted(bins.blocks(), advance)
+    blocks = advancing(bins.blocks(), advance, lambda block: len(block[1]))
     if excluded is not None:
         blocks = drop_overlapping(blocks, bins.size, excluded)
     return blocks if skip_n is None else drop_unknown(blocks, bins.size, Genome(genome), skip_n)
-
-
-def _counted(blocks: "Iterator[Block]", advance: Advance) -> "Iterator[Block]":
-    for block in blocks:
-        yield block
-        advance(len(block[1]))

@@ -1,5 +1,6 @@
 """The files that scores are written to: one, or one for each task."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from .streams import refuse_existing, replacing, writing
 if TYPE_CHECKING:
     from tfbind.channels import Sources
     from tfbind.contract import Contract
-    from tfbind.intervals import Intervals
+    from tfbind.intervals import IntervalReader, Intervals
     from tfbind.model import Scores
     from tfbind.pipeline import Times
 
@@ -41,8 +42,6 @@ def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Form
     """Share the tasks out to files."""
     if task is not None and task not in tasks:
         raise typer.BadParameter(f"no task {task!r}: there is {', '.join(tasks)}")
-    if format_ == "bigwig" and output == "-":
-        raise typer.BadParameter("a bigWig cannot be written to a pipe: give -o FILE")
     chosen = tasks if task is None else (task,)
     if TASK in output:
         return [Target(output.replace(TASK, name), (name,)) for name in chosen]
@@ -83,7 +82,8 @@ class Place:
         return replacing(output, force=self.force, part=self._part(output))
 
     def _part(self, output: str) -> str | None:
-        return f"{output}.part" if self.resumable else None
+        # Beside what a link points to: a file cannot be renamed to another disk.
+        return f"{os.path.realpath(output)}.part" if self.resumable else None
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,22 @@ class Layout:
         an input but the first.
     contract : Contract
         Of the model.
-    path : str
-        The input's name, for messages.
+    reader : IntervalReader
+        Of the bins.
+    before : Intervals or None
+        The bin before the first, where only a part of them is scored.
     """
 
     format: Format
     header: bytes
     contract: "Contract"
-    path: str
+    reader: "IntervalReader"
+    before: "Intervals | None" = None
+
+    @property
+    def path(self) -> "str | Path":
+        """The input's name, for messages."""
+        return self.reader.path
 
     def first_line(self, target: Target) -> bytes:
         """Write the header of one file."""
@@ -153,18 +161,23 @@ def _texts(scored: Scored, wanted: Sequence[Target], layout: Layout) -> Iterator
     columns = _columns(wanted)
     if layout.format == "bedgraph":
         centres = [Centres(layout.contract.geometry, layout.path) for _ in wanted]
+        if layout.before is not None:
+            for place in centres:
+                list(place(layout.before))  # the first of this part must not lie on it
         for batch, scores in scored:
             yield [
                 bedgraph_lines(batch, scores[:, some[0]], place)
                 for some, place in zip(columns, centres, strict=True)
             ]
         return
-    for number, (batch, scores) in enumerate(scored):
-        names = number == 0 and bool(layout.header)
-        yield [
-            (_names_line(batch, target) if names else b"") + bed_score_lines(batch, scores[:, some])
-            for target, some in zip(wanted, columns, strict=True)
-        ]
+    named = not layout.header
+    for batch, scores in scored:
+        if not named:
+            yield [_names_line(layout, target) for target in wanted]
+            named = True
+        yield [bed_score_lines(batch, scores[:, some]) for some in columns]
+    if not named and layout.reader.columns:
+        yield [_names_line(layout, target) for target in wanted]
 
 
 def _columns(wanted: Sequence[Target]) -> list[list[int]]:
@@ -173,11 +186,11 @@ def _columns(wanted: Sequence[Target]) -> list[list[int]]:
     return [[order.index(name) for name in target.tasks] for target in wanted]
 
 
-def _names_line(batch: "Intervals", target: Target) -> bytes:
+def _names_line(layout: Layout, target: Target) -> bytes:
     """Name the columns, where it takes a name to tell the scores of several tasks apart."""
     if len(target.tasks) == 1:
         return b""
-    carried = [f"column{i + 4}" for i in range(len(batch.extra))]
+    carried = [f"column{i + 1}" for i in range(3, layout.reader.columns)]
     return "\t".join(["#contig", "start", "end", *carried, *target.tasks]).encode() + b"\n"
 
 
@@ -189,7 +202,8 @@ def _write_bigwigs(
     sources: "Sources",
     times: "Times",
 ) -> None:
-    from tfbind.tracks import BigWigWriter, Centres
+    from tfbind.bigwig import BigWigWriter
+    from tfbind.tracks import Centres
 
     names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
     with ExitStack() as stack:
@@ -197,9 +211,13 @@ def _write_bigwigs(
         for target in wanted:
             part = stack.enter_context(place.path(target.path))
             centres = Centres(layout.contract.geometry, layout.path, ordered=True)
-            writers.append(stack.enter_context(BigWigWriter(part, sources.genome.sizes, centres)))
+            writer = BigWigWriter(part, sources.genome.sizes, centres, name=target.path)
+            writers.append(stack.enter_context(writer))
         for batch, scores in scored:
             found = {contig: names.resolve(contig) for contig in batch.contigs}
             with times.of("write"):
                 for column, writer in enumerate(writers):
                     writer.add(batch, scores[:, column], found)
+        with times.of("write"):
+            for writer in writers:
+                writer.close()

@@ -4,9 +4,9 @@ import fcntl
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 
 class Advance(Protocol):
@@ -16,21 +16,16 @@ class Advance(Protocol):
         """Add to what is done, in the unit of the progress bar, with a note beside it."""
 
 
-class Sized(Protocol):
-    """Something that has a length."""
-
-    def __len__(self) -> int:
-        """Give the length."""
+Item = TypeVar("Item")
 
 
-Batch = TypeVar("Batch", bound=Sized)
-
-
-def advancing(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
-    """Pass batches on, and tell their lengths."""
-    for batch in batches:
-        yield batch
-        advance(len(batch))
+def advancing(
+    items: Iterable[Item], advance: Advance, count: Callable[[Any], float] = len
+) -> Iterator[Item]:
+    """Pass items on, and tell how much each of them counts."""
+    for item in items:
+        yield item
+        advance(count(item))
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .outputs import Target
+from tfbind.errors import InputError
+
+from .outputs import Layout, Target
 from .progress import say
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tfbind.model import Model
 
 DRAINED = 1 << 20
+LONGEST_HEADER = 1 << 16
 
 
 def journal_path(wanted: Sequence[Target]) -> Path:
@@ -23,13 +26,27 @@ def journal_path(wanted: Sequence[Target]) -> Path:
 
 
 def is_finished(wanted: Sequence[Target]) -> bool:
-    """Tell whether all files are there; each appears only when it is complete."""
-    return all(os.path.exists(target.path) for target in wanted)
+    """Tell whether all files are there: each appears only when it is complete, and has bytes."""
+    return all(os.path.isfile(one.path) and os.path.getsize(one.path) for one in wanted)
 
 
-def leave_finished(wanted: Sequence[Target], stream: BinaryIO) -> None:
-    """Remove a journal that a kill left, and let the writer of a pipe finish without error."""
-    journal_path(wanted).unlink(missing_ok=True)
+def refuse_other(wanted: Sequence[Target], layout: Layout) -> None:
+    """Refuse a finished text that begins otherwise than this run's would."""
+    for target in wanted:
+        with open(target.path, "rb") as file:
+            found = file.readline(LONGEST_HEADER)
+        expected = layout.first_line(target)
+        if found.startswith(b"#tfbind") and expected and found != expected:
+            differing = set(found.split()) ^ set(expected.split())
+            shown = ", ".join(sorted(field.decode("utf-8", "replace") for field in differing))
+            raise InputError(
+                f"is of another run (they differ in {shown}); give --force to replace it",
+                path=target.path,
+            )
+
+
+def leave_finished(stream: BinaryIO) -> None:
+    """Let the writer of a pipe finish without error."""
     while stream.read(DRAINED):
         pass
 
@@ -51,7 +68,7 @@ def about_scores(
     import onnxruntime
 
     import tfbind
-    from tfbind.journal import fingerprint
+    from tfbind.journal import content_hash
 
     names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
     return {
@@ -63,8 +80,8 @@ def about_scores(
         "--chunk": str(model.chunk),
         "the way": "a scan" if model.scans else "windows",
         "the tasks": ",".join(tasks),
-        "the genome": fingerprint(sources.genome.path),
-        **{f"the signal {name}": fingerprint(one.path) for name, one in sources.signals.items()},
+        "the genome": content_hash(sources.genome.path),
+        **{f"the signal {name}": content_hash(one.path) for name, one in sources.signals.items()},
         "--missing": missing,
         "--alias": str(sorted(names.alias.items())),
         "--chr-prefix": str(names.prefix),

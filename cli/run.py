@@ -1,17 +1,18 @@
 """What `tfbind score` runs: a model over a stream of bins, here or on a cluster."""
 
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfbind.errors import InputError, three
 
 from .cluster import cluster_workers
-from .machine import memory, peak_memory, processors
+from .machine import held_memory, memory, processors
 from .outputs import Scored
-from .progress import Advance, say
+from .progress import Advance, advancing, say
 
 if TYPE_CHECKING:
     from tfbind.channels import Sources
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from tfbind.intervals import IntervalReader
     from tfbind.journal import Checked, Journal
     from tfbind.model import Model
+    from tfbind.pipeline import Times
     from tfbind.tiles import BinCheck
 
 
-def _new_times() -> Any:
-    from tfbind.pipeline import Times
-
-    return Times()
+READERS_A_DEVICE = 4
+"""Threads that keep a GPU supplied, whose calls are in its own memory."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Run:
     check: "BinCheck"
     options: Options
     quiet: bool
-    times: Any = field(default_factory=_new_times)
+    times: "Times"
 
     def scored(
         self,
@@ -90,21 +90,39 @@ class Run:
         from tfbind.pipeline import ahead
 
         columns = [self.model.contract.tasks.index(name) for name in tasks]
-        compute = self._on_cluster(columns, stack) if self.options.cluster else self._here(columns)
-        # Closed before what they read from is, whatever ends the run.
+        # What ends first is entered last: stages close before what they draw from does.
         parsed = self.times.drawing("parse", map(self.check, reader))
         checked = stack.enter_context(ahead(parsed))
+        compute = (self._on_cluster if self.options.cluster else self._here)(columns, stack)
         scored = compute(checked) if journal is None else journal.resume(checked, compute)
-        return stack.enter_context(ahead(self.times.drawing("plan", _counted(scored, advance))))
+        return stack.enter_context(
+            ahead(self.times.drawing("plan", advancing(scored, advance, lambda one: len(one[0]))))
+        )
 
-    def _here(self, columns: list[int]) -> "Callable[[Iterable[Checked]], Scored]":
+    def _here(
+        self, columns: list[int], stack: ExitStack
+    ) -> "Callable[[Iterable[Checked]], Scored]":
         from tfbind.scoring import score
         from tfbind.tiles import Stretches
 
         contract = self.model.contract
         stretches = Stretches(contract.geometry, contract.inputs, self.sources)
         threads = self.options.threads or _affordable(self.model)
-        return lambda batches: score(batches, self.model, stretches, threads, self.times, columns)
+        stop = threading.Event()
+        stack.callback(stop.set)
+
+        def compute(batches: "Iterable[Checked]") -> Scored:
+            return score(
+                batches,
+                self.model,
+                stretches,
+                threads,
+                times=self.times,
+                columns=columns,
+                stop=stop,
+            )
+
+        return compute
 
     def _on_cluster(
         self, columns: list[int], stack: ExitStack
@@ -132,18 +150,12 @@ class Run:
 
 def _affordable(model: "Model") -> int:
     """Count the threads that processors and memory allow; scores do not depend on it."""
-    if model.provider != "CPU":
-        return processors()  # the calls are in the memory of the device
-    before = peak_memory()
+    before = held_memory()
     model.warm_up()
-    a_call = max(peak_memory() - before, 1)
+    if model.provider != "CPU":
+        return max(processors(), READERS_A_DEVICE * model.devices)
+    a_call = max(held_memory() - before, 1)
     return max(min(processors(), memory() // (2 * a_call)), 1)
-
-
-def _counted(scored: Scored, advance: Advance) -> Scored:
-    for batch, scores in scored:
-        yield batch, scores
-        advance(len(batch))
 
 
 def wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) -> dict[str, str]:

@@ -1,9 +1,12 @@
 """`tfbind score`."""
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
+
+from tfbind.errors import InputError
 
 from .foreign import (
     GraphInputs,
@@ -32,16 +35,26 @@ from .options import (
 from .outputs import Format, Layout, Place, format_of, targets, write
 from .places import shard_in
 from .progress import progress, say
-from .resume import about_scores, is_finished, leave_finished, open_journal
+from .resume import (
+    about_scores,
+    is_finished,
+    journal_path,
+    leave_finished,
+    open_journal,
+    refuse_other,
+)
 from .run import Options, Run, provenance, tell, wanted_signals
 from .streams import is_pipe_or_device, is_regular, reading
 
 if TYPE_CHECKING:
-    from tfbind.intervals import IntervalReader
+    from tfbind.intervals import IntervalReader, Intervals
 
 
 def score(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file of tfbind export.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="An .onnx file: of tfbind export, or a foreign one."),
+    ],
     bed: BedInput = "-",
     fasta: Fasta = None,
     signal: Signals = None,
@@ -155,6 +168,7 @@ def score(
         tfbind bin --size 32 --stride 32 \\
           | tfbind score maxatac.onnx --input ACGT+atac --step 32 --signal atac=K562.bw -o preds.bw
     """
+    from tfbind.pipeline import Times
     from tfbind.tiles import BinCheck
 
     foreign = foreign_model(
@@ -171,20 +185,25 @@ def score(
     format_ = format_of(format_, output)
     _refuse_odd(format_, output, shard, resume=resume)
     with reading(bed, what="BED") as (stream, path):
-        reader, number = _reader(stream, path, shard)
+        reader, number, before = _reader(stream, path, shard)
         loaded = how.open(model)
         wanted = targets(output, task, loaded.contract.tasks, format_)
-        if resume and not force and is_finished(wanted):
-            leave_finished(wanted, stream)
-            say(f"{output} is complete: nothing to do", quiet=quiet)
-            return
-        place = Place(force or resume, resume)
-        place.refuse_existing(wanted)
+        goes_on = resume and journal_path(wanted).exists()
+        place = Place(force or goes_on, resume)
+        finished = resume and not place.force and is_finished(wanted)
+        if not finished:
+            place.refuse_existing(wanted)
         files = wanted_signals(loaded.contract, signal_files(signal), quiet)
         sources = open_sources(fasta, files, alias, chr_prefix)
         check = BinCheck(loaded.contract.geometry, sources, path, missing)
-        run = Run(loaded, sources, check, how, quiet)
+        run = Run(loaded, sources, check, how, quiet, Times())
         first = provenance(loaded, sources, described(foreign)) if header and number == 1 else b""
+        layout = Layout(format_, first, loaded.contract, reader, before)
+        if finished:
+            refuse_other(wanted, layout)
+            leave_finished(stream)
+            say(f"{output} is complete: nothing to do", quiet=quiet)
+            return
         tasks = [name for one in wanted for name in one.tasks]
         with ExitStack() as stack:
             journal = None
@@ -193,10 +212,9 @@ def score(
                 journal = stack.enter_context(open_journal(wanted, about, quiet))
             advance = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
             scored = run.scored(reader, tasks, journal, advance, stack)
-            layout = Layout(format_, first, loaded.contract, path)
             write(scored, wanted, layout, place, sources, run.times)
-        if journal is not None:
-            journal.path.unlink()
+            if journal is not None:
+                journal.path.unlink(missing_ok=True)
     tell(run)
 
 
@@ -208,18 +226,22 @@ def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool
         raise typer.BadParameter(
             "parts of a bigWig cannot be joined: give --format bedgraph with --shard"
         )
+    if os.path.isdir(output):
+        raise InputError("is a folder, expected the name of a file", path=output)
     if resume and (output == "-" or is_pipe_or_device(output)):
         raise typer.BadParameter("--resume keeps scores beside a file: give -o FILE")
 
 
-def _reader(stream: BinaryIO, path: str, shard: str | None) -> tuple["IntervalReader", int]:
-    """Read all bins, or the part that is asked for; tell which."""
+def _reader(
+    stream: BinaryIO, path: str, shard: str | None
+) -> "tuple[IntervalReader, int, Intervals | None]":
+    """Read all bins, or the part that is asked for; tell which, and the bin before it."""
     from tfbind.bins import shard_bounds
     from tfbind.intervals import IntervalReader
 
     number, count = shard_in(shard)
     if count == 1:
-        return IntervalReader(stream, path), 1
+        return IntervalReader(stream, path), 1, None
     if not is_regular(stream):
         raise typer.BadParameter(
             f"--shard counts the bins of a file first, but {path} is a pipe: give a file, or "
@@ -227,5 +249,8 @@ def _reader(stream: BinaryIO, path: str, shard: str | None) -> tuple["IntervalRe
         )
     begin = stream.tell()
     total = IntervalReader(stream, path).count_all()
+    first, last = shard_bounds(total, number, count)
     stream.seek(begin)
-    return IntervalReader(stream, path, part=shard_bounds(total, number, count)), number
+    before = next(iter(IntervalReader(stream, path, part=(first - 1, first))), None)
+    stream.seek(begin)
+    return IntervalReader(stream, path, part=(first, last)), number, before

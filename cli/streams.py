@@ -1,5 +1,6 @@
 """Where a command reads and where it writes."""
 
+import errno
 import os
 import shutil
 import stat
@@ -14,6 +15,7 @@ import typer
 
 from tfbind.errors import InputError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STDIN_NAMES = ("-", "stdin", "/dev/stdin")
 
 
@@ -28,7 +30,9 @@ def reading(path: str, *, what: str = "FILE") -> Iterator[tuple[BinaryIO, str]]:
             raise InputError("is closed", path="standard input")
         if sys.stdin.isatty():
             raise typer.BadParameter(f"nothing on standard input: give {what} or pipe into it")
-        yield sys.stdin.buffer, "standard input"
+        # Not sys.stdin's buffer: a thread that waits in it would keep the interpreter from ending.
+        with open(0, "rb", buffering=0, closefd=False) as stdin:
+            yield stdin, "standard input"
         return
     try:
         stream = open(path, "rb")  # noqa: SIM115
@@ -49,15 +53,32 @@ def writing(output: str, *, force: bool, part: str | None = None) -> Iterator[Bi
             raise InputError(
                 f"cannot be written: {error.strerror}", path="standard output"
             ) from error
-        with stdout:
+        with _named("standard output"), stdout:
             yield stdout
         return
     if is_pipe_or_device(output):
-        with open(output, "wb") as stream:
+        with _named(output), open(output, "wb") as stream:
             yield stream
         return
-    with replacing(output, force=force, part=part) as path, open(path, "wb") as stream:
+    with (
+        replacing(output, force=force, part=part) as path,
+        _named(output),
+        open(path, "wb") as stream,
+    ):
         yield stream
+
+
+@contextmanager
+def _named(output: str) -> Iterator[None]:
+    """Tell which file it is that a disk has no room for; the error itself does not know."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise InputError(
+            f"cannot be written: {error.strerror}; make room and run this again", path=output
+        ) from error
 
 
 @contextmanager

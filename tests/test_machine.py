@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfbind.cli import machine
+from tfbind.cli import machine, run
 
 GIB = 1 << 30
 
@@ -44,15 +44,43 @@ def test_the_smallest_limit_around_counts(group: Path, folder: str) -> None:
     assert machine.processors() == 1
 
 
-def test_the_older_control_groups(group: Path, tmp_path: Path) -> None:
-    (tmp_path / "own").write_text("4:memory:/docker/1\n")
-    (group / "memory").mkdir()
-    (group / "memory" / "memory.limit_in_bytes").write_text(f"{3 * GIB}\n")
+@pytest.mark.parametrize("folder", ["", "job_7", "job_7/step_0"])
+def test_the_older_control_groups(group: Path, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "own").write_text(
+        "4:memory:/job_7/step_0\n3:cpu,cpuacct:/job_7/step_0\n1:name=systemd:/\n0::/\n"
+    )
+    for tree in ("memory", "cpu,cpuacct"):
+        (group / tree / "job_7" / "step_0").mkdir(parents=True)
+    (group / "memory" / folder / "memory.limit_in_bytes").write_text(f"{3 * GIB}\n")
+    for name, value in (("cpu.cfs_quota_us", 100_000), ("cpu.cfs_period_us", 100_000)):
+        (group / "cpu,cpuacct" / folder / name).write_text(f"{value}\n")
     assert machine.memory() == 3 * GIB
+    assert machine.processors() == 1
+    (group / "cpu,cpuacct" / folder / "cpu.cfs_quota_us").write_text("-1\n")
+    assert machine.processors() == len(os.sched_getaffinity(0))
 
 
-def test_the_peak_grows_with_what_is_held() -> None:
-    before = machine.peak_memory()
-    held = bytearray(os.urandom(1)) * (256 << 20)
-    assert machine.peak_memory() - before > 100 << 20
+def test_what_is_held_grows_and_falls() -> None:
+    before = machine.held_memory()
+    held = b"1" * (256 << 20)
+    assert 240 << 20 < machine.held_memory() - before < 300 << 20
     assert len(held) == 256 << 20
+    del held
+    assert machine.held_memory() - before < 50 << 20
+
+
+@pytest.mark.parametrize(("a_call", "threads"), [(1, 2), (1 << 30, 2), (9 << 30, 1), (40 << 30, 1)])
+def test_memory_bounds_the_calls_at_a_time(
+    a_call: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Model:
+        provider = "CPU"
+        devices = 1
+
+        def warm_up(self) -> None:
+            monkeypatch.setattr(run, "held_memory", lambda: GIB + a_call)
+
+    monkeypatch.setattr(run, "held_memory", lambda: GIB)
+    monkeypatch.setattr(run, "memory", lambda: 32 * GIB)
+    monkeypatch.setattr(run, "processors", lambda: 2)
+    assert run._affordable(Model()) == threads

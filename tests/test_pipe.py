@@ -1,12 +1,16 @@
 """The commands together, as a user pipes them, on real data."""
 
+import contextlib
 import ctypes
 import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -386,3 +390,57 @@ def test_cuda_that_is_not_there(tfbind: Tfbind, trained: Trained) -> None:
         assert done.stdout == b""
     else:
         pytest.skip("this machine has a CUDA driver")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_a_signal_while_more_bins_may_come(trained: Trained, number: signal.Signals) -> None:
+    """The writer of the pipe lives on, so a thread is waiting for it when the process ends."""
+    many = b"".join(b"chrX\t%d\t%d\n" % (n, n + 200) for n in range(45_000_000, 54_000_000, 50))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfbind", "score", str(trained.onnx)],
+        env=environment(trained.env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    feeding = threading.Thread(target=process.stdin.write, args=(many,))
+    feeding.start()
+    assert process.stdout.readline().startswith(b"#tfbind")
+    drain = threading.Thread(target=process.stdout.read)
+    drain.start()
+    feeding.join()
+    time.sleep(1)  # for the reading thread to wait
+    process.send_signal(number)
+    assert process.wait(30) == 128 + number
+    drain.join()
+    assert process.stderr.read() == b""
+    process.stdout.close()
+    process.stderr.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def test_a_failed_write_while_more_bins_may_come(trained: Trained) -> None:
+    many = b"".join(b"chrX\t%d\t%d\n" % (n, n + 200) for n in range(45_000_000, 54_000_000, 50))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfbind", "score", str(trained.onnx), "-o", "/dev/full"],
+        env=environment(trained.env),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stderr
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(many)
+        process.stdin.flush()
+    assert process.wait(60) == 1
+    said = process.stderr.read()
+    assert b"/dev/full: cannot be written: No space left on device; make room" in said
+    assert said.count(b"\n") == 1
+    process.stderr.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()

@@ -1,6 +1,5 @@
 """`tfbind score` in parts: shards, runs that were killed, a file for each task."""
 
-import random
 import re
 import resource
 import subprocess
@@ -18,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tfbind.contract import METADATA_KEY
 
-REGION = "chrX:47000001-51000000"
+REGION = "chrX:46000001-51000000"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +90,30 @@ def test_shards_concatenate_to_the_whole(
     assert max(lengths) - min(lengths) <= 2  # the first has the header
 
 
+def test_shards_name_the_columns_of_several_tasks_once(
+    tfbind: Tfbind, trained: Trained, two_tasks: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "two.bed"
+    path.write_text("chrX\t48000000\t48000200\ta\nchrX\t48000050\t48000250\tb\n")
+    command = ("score", two_tasks, path, "--format", "bed")
+    whole = ok(tfbind(*command, env=trained.env))
+    parts = [ok(tfbind(*command, "--shard", f"{i}/5", env=trained.env)) for i in range(1, 6)]
+    assert b"".join(parts) == whole
+    assert whole.splitlines()[1] == b"#contig\tstart\tend\tcolumn4\tbound\thalf"
+
+
+def test_a_part_must_not_lie_on_the_one_before(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    path = tmp_path / "close.bed"
+    path.write_text("chrX\t48000000\t48000200\nchrX\t48000010\t48000210\n")
+    ok(tfbind("score", trained.onnx, path, "--shard", "1/2", env=trained.env))
+    for shard in ((), ("--shard", "2/2")):
+        done = tfbind("score", trained.onnx, path, *shard, env=trained.env)
+        assert done.returncode == 1
+        assert b"line 2: found a bin 10 bp behind the one before it" in done.stderr
+
+
 def test_more_shards_than_bins(tfbind: Tfbind, trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "two.bed"
     path.write_text("#a comment\nchrX\t48000000\t48000200\n\nchrX\t48000050\t48000250\n")
@@ -130,13 +153,15 @@ def test_bigwigs_are_not_sharded(tfbind: Tfbind, trained: Trained, bins: Path) -
     assert b"cannot be joined" in done.stderr
 
 
-def killed(trained: Trained, bins: Path, output: Path, seconds: float) -> bool:
-    """Kill a run at a moment; tell whether that was before its end."""
+def killed(trained: Trained, bins: Path, output: Path, scores: int) -> bool:
+    """Kill a run once so many more bins are scored; tell whether that was before its end."""
+    journal = Path(f"{output}.journal")
+    before = journal.stat().st_size if journal.exists() else 0
     process = started(trained, bins, "--resume", "-o", output)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    while process.poll() is None:
+        if journal.exists() and journal.stat().st_size >= before + 4 * scores:
+            process.kill()
+        time.sleep(0.002)
     return process.wait() == -9
 
 
@@ -146,19 +171,11 @@ def test_killed_and_resumed_is_the_same_file(
 ) -> None:
     expected, output = tmp_path / f"whole-{name}", tmp_path / name
     ok(tfbind("score", trained.onnx, bins, "-o", expected, env=trained.env))
-    began = time.monotonic()
-    assert not killed(trained, bins, tmp_path / f"timed-{name}", 100)
-    length = time.monotonic() - began
-    moments = random.Random(name).choices(range(100), k=3)
-    kills = sum(killed(trained, bins, output, length * moment / 100) for moment in moments)
-    assert kills
+    kills = [killed(trained, bins, output, scores) for scores in (0, 30_000, 1, 30_000)]
+    assert kills[:3] == [True] * 3
     ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
     assert output.read_bytes() == expected.read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {
-        name,
-        f"whole-{name}",
-        f"timed-{name}",
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"whole-{name}"}
 
 
 @pytest.fixture
@@ -247,25 +264,79 @@ def test_scores_of_another_model_or_signal_are_refused(
     assert b"was begun with the signal dnase" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bw"])
 def test_a_finished_file_is_left_alone(
-    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / name
+    command = ("score", trained.onnx, "--resume", "-o", output)
+    ok(tfbind(*command, stdin=bins.read_bytes(), env=trained.env))
+    made = (output.read_bytes(), output.stat().st_mtime_ns)
+    again = tfbind(*command, stdin=bins.read_bytes(), env=trained.env)
+    ok(again)
+    assert b"is complete: nothing to do" in again.stderr
+    assert (output.read_bytes(), output.stat().st_mtime_ns) == made
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_finished_file_of_another_model_is_refused(
+    tfbind: Tfbind, trained: Trained, two_tasks: Path, bins: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "preds.bedGraph"
-    output.write_bytes(b"finished\n")
-    Path(f"{output}.journal").write_bytes(b"left by a kill at the last moment")
-    done = tfbind(
-        "score",
-        trained.onnx,
-        "--resume",
-        "-o",
-        output,
-        stdin=bins.read_bytes(),
-        env=trained.env,
-    )
-    ok(done)
-    assert b"is complete: nothing to do" in done.stderr
-    assert output.read_bytes() == b"finished\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["preds.bedGraph"]
+    ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
+    kept = output.read_bytes()
+    other = ("score", two_tasks, bins, "--task", "bound", "--resume", "-o", output)
+    done = tfbind(*other, env=trained.env)
+    assert done.returncode == 1
+    assert b"is of another run (they differ in" in done.stderr
+    assert b"give --force" in done.stderr
+    assert output.read_bytes() == kept
+    ok(tfbind(*other, "--force", env=trained.env))
+    assert b"task=bound" in output.read_bytes()[:400]
+
+
+def test_a_folder_is_never_complete(
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out.journal").write_text("a diary\n")
+    done = tfbind("score", trained.onnx, bins, "--resume", "-o", tmp_path / "out", env=trained.env)
+    assert done.returncode == 1
+    assert b"is a folder" in done.stderr
+    assert (tmp_path / "out.journal").read_text() == "a diary\n"
+
+
+def test_a_forced_run_that_was_killed_goes_on(
+    tfbind: Tfbind, trained: Trained, bins: Path, whole: bytes, tmp_path: Path
+) -> None:
+    output = tmp_path / "preds.bedGraph"
+    output.write_bytes(b"old\n")
+    process = started(trained, bins, "--resume", "--force", "-o", output)
+    journal = tmp_path / "preds.bedGraph.journal"
+    while not journal.exists() or journal.stat().st_size < 100_000:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert output.read_bytes() == b"old\n"
+    ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
+    assert output.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_what_a_link_points_to_is_written(
+    tfbind: Tfbind, trained: Trained, bins: Path, whole: bytes, tmp_path: Path
+) -> None:
+    for name in ("disk", "here"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "here" / "preds.bedGraph"
+    link.symlink_to(tmp_path / "disk" / "file")
+    process = started(trained, bins, "--resume", "-o", link)
+    while process.poll() is None and not (tmp_path / "disk" / "file.part").exists():
+        time.sleep(0.001)
+    assert process.wait() == 0
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "file").read_bytes() == whole
 
 
 def test_resume_needs_a_file(tfbind: Tfbind, trained: Trained, bins: Path) -> None:
@@ -298,7 +369,9 @@ def test_a_full_disk_is_one_line_and_no_loss(
     status, stderr = limited([*command, "--resume", "-o", str(output)], env, 250_000)
     assert status == 1
     assert stderr.count("\n") == 1
+    assert f"{name}" in stderr
     assert "File too large" in stderr
+    assert "make room" in stderr
     assert not output.exists()
     assert Path(f"{output}.journal").stat().st_size > 100_000
     ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))

@@ -12,7 +12,7 @@ pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[t
 import keras
 from conftest import Trained
 
-from tfbind.batches import Batcher, prefetched, training_batches, validation_batches
+from tfbind.batches import Batcher, training_batches, validation_batches
 from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.genome import base_codes
@@ -95,12 +95,6 @@ def test_loss_and_validation_count_every_task() -> None:
     loss, auprc = validate(Constant(), [batch])
     assert loss == pytest.approx((-2 * np.log(0.75) - 9 * np.log(0.25)) / 3, rel=1e-5)
     assert auprc == pytest.approx((1 + 1 / 3) / 2)
-
-
-def test_prefetching_keeps_order_and_errors() -> None:
-    assert list(prefetched(iter(range(100)))) == list(range(100))
-    with pytest.raises(ZeroDivisionError):
-        list(prefetched(1 // (3 - number) for number in range(10)))
 
 
 def test_pieces_cover_each_bin_once(trained: Trained) -> None:

@@ -1,10 +1,8 @@
 """Pieces of tiles, mixed and stacked into what a network is fitted to."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +14,12 @@ from tfbind.labels import AMBIGUOUS, BOUND
 from tfbind.tiles import PIECE
 from tfbind.tilesets import Piece, TileSet
 
-Item = TypeVar("Item")
 Batch = tuple[dict[str, Array], npt.NDArray[np.float32]]
 """Inputs, each of shape (batch, bases), and truth, shape (batch, bins, 2 * tasks): labels of 0 or 1
 for each task, then their weights."""
 
 PREFETCHED = 8
+"""Batches that are made ahead of their use."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +99,3 @@ def validation_batches(tiles: TileSet, batcher: Batcher, bins: int) -> Iterator[
     for first in range(0, tiles.pieces, a_step):
         some = range(first, min(first + a_step, tiles.pieces))
         yield batcher([tiles.piece(index) for index in some], np.zeros(len(some), np.bool_))
-
-
-def prefetched(items: Iterator[Item]) -> Iterator[Item]:
-    """Make items in a thread, a few ahead of their use."""
-    end = object()
-    with ThreadPoolExecutor(1) as maker:
-        ahead = deque(maker.submit(next, items, end) for _ in range(PREFETCHED))
-        while (item := ahead.popleft().result()) is not end:
-            ahead.append(maker.submit(next, items, end))
-            yield cast(Item, item)

@@ -4,7 +4,7 @@ Coordinates are zero-based and half-open, in base pairs, here and everywhere in 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
@@ -22,8 +22,11 @@ SKIPPED = re.compile(rb"#|(track|browser)( |$)")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST = 1 << 62
 
-ODD_NUMBERS = (b"\t0x", b"\t0X", b"\t ", b" \t", b" \n")
+ODD_NUMBERS = {b" ": (b"\t ", b" \t", b" \n"), b"x": (b"\t0x",), b"X": (b"\t0X",)}
 """Marks of what Arrow takes for whole numbers and BED does not: hexadecimal, spaces around."""
+
+NO_INTERVALS = {b"#": (b"#",), b"\r": (b"\r",), b"k": (b"track",), b"w": (b"browser",)}
+"""Marks of lines that are no intervals, or end in another way than most."""
 
 COLUMN_NAMES = ("contig", "start", "end")
 
@@ -110,6 +113,8 @@ class IntervalReader:
         batch was read.
     count : int
         Intervals read so far, those outside of the part included.
+    columns : int
+        Of every line; 0 before one was read.
     """
 
     def __init__(
@@ -120,7 +125,7 @@ class IntervalReader:
         self.header: list[str] = []
         self.count = 0
         self._stream = stream
-        self._columns = 0
+        self.columns = 0
         self._line = 1
 
     def __iter__(self) -> Iterator[Intervals]:
@@ -132,7 +137,7 @@ class IntervalReader:
             At the first line that is no interval: it names the file, the line and what was found.
         """
         for text, numbers in self._lines():
-            self._columns = self._columns or text[: text.index(b"\n")].count(b"\t") + 1
+            self.columns = self.columns or text[: text.index(b"\n")].count(b"\t") + 1
             before = self.count
             self.count += len(numbers)
             if self._part is None:
@@ -180,18 +185,18 @@ class IntervalReader:
         )
 
     def _parse(self, text: bytes, numbers: npt.NDArray[np.int64]) -> Intervals:
-        if self._columns < len(COLUMN_NAMES):
+        if self.columns < len(COLUMN_NAMES):
             self._explain(text, numbers, "")
         try:
             table = pyarrow.csv.read_csv(
                 pa.py_buffer(text),
                 pyarrow.csv.ReadOptions(
                     use_threads=False,
-                    column_names=_names(self._columns),
+                    column_names=_names(self.columns),
                     block_size=len(text) + 1,
                 ),
                 pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-                _conversion(self._columns),
+                _conversion(self.columns),
             ).combine_chunks()
         except pa.ArrowInvalid as error:
             self._explain(text, numbers, str(error))
@@ -203,7 +208,7 @@ class IntervalReader:
         names = tuple(contig.dictionary.to_pylist())
         if len(starts) != len(numbers) or (starts < 0).any() or (ends <= starts).any():
             self._explain(text, numbers, "")
-        if "" in names or any(mark in text for mark in ODD_NUMBERS):
+        if "" in names or _holds_any(text, ODD_NUMBERS):
             self._refuse_problems(text, numbers)
         return Intervals(
             names,
@@ -223,7 +228,7 @@ class IntervalReader:
     def _refuse_problems(self, text: bytes, numbers: npt.NDArray[np.int64]) -> None:
         """Find the first line that is no interval, one by one."""
         for line, number in zip(text.split(b"\n"), numbers, strict=False):
-            if problem := _problem(line, self._columns):
+            if problem := _problem(line, self.columns):
                 raise InputError(problem, path=self.path, line=int(number))
 
 
@@ -329,10 +334,13 @@ def _cut_lines(text: bytes, first: int, last: int) -> bytes:
 
 
 def _may_hold_comments(block: bytes) -> bool:
-    return (
-        block.startswith(b"\n")
-        or b"\n\n" in block
-        or any(mark in block for mark in (b"#", b"\r", b"track", b"browser"))
+    return block.startswith(b"\n") or b"\n\n" in block or _holds_any(block, NO_INTERVALS)
+
+
+def _holds_any(text: bytes, marks: Mapping[bytes, tuple[bytes, ...]]) -> bool:
+    """Look for marks, by a letter of each first: to find one byte takes a tenth of the time."""
+    return any(
+        letter in text and any(mark in text for mark in some) for letter, some in marks.items()
     )
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from tfbind.errors import InputError
 from tfbind.intervals import Intervals, concatenate
 from tfbind.lines import contents
+from tfbind.tensors import Scores
 
-Scores = npt.NDArray[np.float32]
 Checked = tuple[Intervals, list[str]]
 """A batch and its contigs' names in the genome, as `tiles.BinCheck` gives them."""
 
@@ -228,11 +227,14 @@ class _Regrouped:
         yield from self._batches
 
 
-def fingerprint(path: str | Path) -> str:
-    """Tell a file from others without reading it whole: its size and a hash of 16 samples.
+def content_hash(path: str | Path) -> str:
+    """Hash a whole file; unlike a time of change it survives a copy to another disk."""
+    with open(path, "rb") as file:
+        return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:32]}"
 
-    Unlike a time of change it survives that the file is copied to another disk.
-    """
+
+def fingerprint(path: str | Path) -> str:
+    """Tell most files apart without reading them whole: by size and a hash of 16 samples."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(str(size).encode())

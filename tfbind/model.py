@@ -217,9 +217,10 @@ class Model:
                 )
             except DeviceMemoryError as error:
                 if (self.chunk // calls) % (2 * self._unit):
+                    where = "GPU" if self.provider == "CUDA" else "machine"
                     raise InputError(
-                        f"does not fit into the memory of the GPU with {self.chunk // calls} bins "
-                        "a call; give a --chunk that is a smaller power of 2, or --device cpu",
+                        f"does not fit into the memory of the {where} with {self.chunk // calls} "
+                        "bins a call; give a --chunk that is a smaller power of 2",
                         path=self.path,
                     ) from error
                 self.calls = max(self.calls, 2 * calls)  # another thread may have done so already

@@ -23,7 +23,7 @@ FATAL = 4
 CALLS_ON_CUDA = 2
 """Calls at a time on a GPU: one is copied while the other is computed."""
 
-CALLS_ON_CPU = 256
+CALLS_ON_CPU = 4096
 """More than any pool of threads makes: there the pool decides."""
 
 OUT_OF_MEMORY = re.compile(
@@ -104,7 +104,7 @@ class Runtime:
             return call(feeds, output)
         except Exception as error:  # the runtime's exceptions have no base of their own
             if OUT_OF_MEMORY.search(str(error)):
-                raise DeviceMemoryError from error
+                raise DeviceMemoryError(str(error)) from error
             raise
         finally:
             self._free.put(call)

@@ -4,15 +4,16 @@ Chunk k of length c holds the bins that begin at phase + stride * k * c and up t
 behind. It is computed whole, with the genome that is there, however few of its bins are asked for.
 """
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from tfbind.errors import InputError
 from tfbind.intervals import Intervals
 from tfbind.model import Model, Scores
 from tfbind.pipeline import Times, Upto
@@ -21,22 +22,62 @@ from tfbind.tiles import Stretches
 BINS_READ = 4096
 """Most neighbouring bins for which the genome is read at once, unless a chunk holds more."""
 
+BINS_OF_WINDOWS = 256
+"""The same where each bin is a window: so slow that a run must be given up in their midst."""
+
 BATCHES_AHEAD = 2
 BINS_AHEAD = 2 * BINS_READ
 """Bins that wait for each thread at least, so that none waits for bins."""
 
-CHUNKS_KEPT = 64
+SCORES_AHEAD = 1 << 24
+"""Scores that may wait in all: 64 MB, however many tasks a bin has."""
 
+SCORES_A_BATCH = 1 << 22
+
+Places = npt.NDArray[np.int64]
 Key = tuple[str, int, int]
 """A chunk: contig of the genome, phase, number."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One chunk among those of a task."""
+class _Job:
+    """What all chunks of a run are computed with."""
 
-    task: "Future[Scores]"
-    first: int
+    model: Model
+    stretches: Stretches
+    times: Times
+    columns: list[int]
+    stop: threading.Event
+
+    def compute(self, contig: str, start: int, chunks: int) -> Scores:
+        """Read the genome under neighbouring chunks, and score them."""
+        if self.stop.is_set():
+            raise CancelledError
+        with self.times.of("read"):
+            raw = self.stretches.read(contig, start, chunks * self.model.chunk)
+        with self.times.of("network"):
+            return self.model.scores(raw, chunks)[:, self.columns]
+
+    def refuse_no_numbers(self, scores: Scores, contig: str, starts: Places) -> None:
+        """Refuse scores of bins that are not finite."""
+        finite = np.isfinite(scores)
+        if not finite.all():
+            first = int(np.argmin(finite.all(axis=1)))
+            raise InputError(
+                f"gives {scores[first][~finite[first]][0]} to the bin at {contig}:"
+                f"{starts[first] + 1}, expected a number; is a signal there too large for "
+                f"{self.model.contract.precision}?",
+                path=self.model.path,
+            )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Bins of a batch in a chunk that the batch before has begun."""
+
+    chunk: "Future[Scores | None]"
+    bins: Places
+    rows: Places
 
 
 @dataclass(frozen=True)
@@ -44,15 +85,83 @@ class _Pending:
     """A batch whose chunks are being computed."""
 
     batch: Intervals
-    parts: list[_Part]
-    chunk_of_bin: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
+    scores: Scores
+    tasks: "list[Future[Scores | None]]"
+    shares: list[_Share]
 
-    def scores(self, chunk: int) -> Scores:
-        """Wait for the chunks and pick the bins."""
-        parts = [part.task.result()[part.first : part.first + chunk] for part in self.parts]
-        picked: Scores = np.concatenate(parts)[self.chunk_of_bin * chunk + self.place]
-        return picked
+    def finished(self) -> Scores:
+        """Wait for the chunks, which put their scores in place."""
+        for task in self.tasks:
+            task.result()
+        for share in self.shares:
+            if (chunk := share.chunk.result()) is not None:
+                self.scores[share.bins] = chunk[share.rows]
+        return self.scores
+
+
+class _Chunks:
+    """Hand the chunks of batches to a pool, each but once where batches meet in one."""
+
+    def __init__(self, job: _Job, pool: ThreadPoolExecutor) -> None:
+        self._job = job
+        self._pool = pool
+        self._last: dict[Key, Future[Scores | None]] = {}
+        longest = BINS_READ if job.model.scans else BINS_OF_WINDOWS
+        few = min(longest, SCORES_A_BATCH // len(job.model.contract.tasks))
+        self._longest = max(few // job.model.chunk, 1)
+
+    def begin(self, batch: Intervals, names: Sequence[str]) -> _Pending:
+        """Begin a batch that is not empty."""
+        model, stride = self._job.model, self._job.model.contract.geometry.stride
+        index, phase = np.divmod(batch.starts, stride)
+        number, place = np.divmod(index, model.chunk)
+        group = batch.codes.astype(np.int64) * stride + phase
+        packed, chunk_of_bin = np.unique(group << 32 | number, return_inverse=True)
+        keys: list[Key] = [
+            (names[(one >> 32) // stride], (one >> 32) % stride, one & 0xFFFFFFFF)
+            for one in packed.tolist()
+        ]
+        in_order = np.argsort(chunk_of_bin, kind="stable")
+        firsts = np.searchsorted(chunk_of_bin[in_order], np.arange(len(keys) + 1))
+        scores = np.empty((len(batch), len(self._job.columns)), np.float32)
+        pending = _Pending(batch, scores, [], [])
+        last = int(chunk_of_bin[-1])
+        known = self._last
+        self._last = {keys[last]: known[keys[last]]} if keys[last] in known else {}
+        for first, count in _runs(keys, known, self._longest):
+            bins = in_order[firsts[first] : firsts[first + count]]
+            rows = (chunk_of_bin[bins] - first) * model.chunk + place[bins]
+            if keys[first] in known:
+                pending.shares.append(_Share(known[keys[first]], bins, rows))
+                continue
+            contig, run_phase, chunk = keys[first]
+            kept = last - first if first <= last < first + count else None
+            start = run_phase + chunk * model.span
+            task = self._pool.submit(self._fill, contig, start, count, kept, scores, bins, rows)
+            pending.tasks.append(task)
+            if kept is not None:
+                self._last = {keys[last]: task}
+        return pending
+
+    def _fill(
+        self,
+        contig: str,
+        start: int,
+        count: int,
+        kept: int | None,
+        scores: Scores,
+        bins: Places,
+        rows: Places,
+    ) -> Scores | None:
+        """Compute chunks, put the scores of bins in place, and keep one chunk whole, or none."""
+        computed = self._job.compute(contig, start, count)
+        scores[bins] = computed[rows]
+        stride = self._job.model.contract.geometry.stride
+        self._job.refuse_no_numbers(scores[bins], contig, start + rows * stride)
+        if kept is None:
+            return None
+        size = self._job.model.chunk
+        return computed[kept * size : (kept + 1) * size].copy()
 
 
 def score(
@@ -60,8 +169,10 @@ def score(
     model: Model,
     stretches: Stretches,
     threads: int,
+    *,
     times: Times | None = None,
     columns: Sequence[int] | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[tuple[Intervals, Scores]]:
     """Score a stream of bins, in order.
 
@@ -78,89 +189,64 @@ def score(
         Where the stages `read` and `network` are counted.
     columns : sequence of int, optional
         Of the model's tasks only these.
+    stop : threading.Event, optional
+        Any thread may set it to end the run early, by a `CancelledError`.
 
     Yields
     ------
     batch : Intervals
+        As they came, or parts of one where its scores are many.
     scores : ndarray, shape (n, tasks or columns), float32
         One row a bin, the same for a bin whatever else the input holds.
+
+    Raises
+    ------
+    InputError
+        As the batches and the files do, behind what came before it; where the network gives what
+        is no number.
     """
+    chosen = list(range(len(model.contract.tasks)) if columns is None else columns)
+    job = _Job(model, stretches, times or Times(), chosen, stop or threading.Event())
     pool = ThreadPoolExecutor(threads)
-    compute = partial(_compute, model, stretches, times or Times(), columns)
-    begin = partial(_begin, model, partial(pool.submit, compute), {})
+    chunks = _Chunks(job, pool)
     pending: deque[_Pending] = deque()
     waiting = 0
     upstream = Upto(batches)
     try:
         for batch, names in upstream:
-            if not len(batch):
-                continue
-            pending.append(begin(batch, names))
-            waiting += len(batch)
-            while len(pending) > BATCHES_AHEAD and waiting > threads * BINS_AHEAD:
-                done = pending.popleft()
-                waiting -= len(done.batch)
-                yield done.batch, done.scores(model.chunk)
+            for part in _parts(batch, max(SCORES_A_BATCH // len(chosen), 1)):
+                pending.append(chunks.begin(part, names))
+                waiting += len(part)
+                while len(pending) > BATCHES_AHEAD and (
+                    waiting > threads * BINS_AHEAD or waiting * len(chosen) > SCORES_AHEAD
+                ):
+                    done = pending.popleft()
+                    waiting -= len(done.batch)
+                    yield done.batch, done.finished()
         for done in pending:
-            yield done.batch, done.scores(model.chunk)
+            yield done.batch, done.finished()
         upstream.end()
     finally:
+        job.stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(
-    model: Model,
-    submit: "Callable[[str, int, int], Future[Scores]]",
-    known: dict[Key, _Part],
-    batch: Intervals,
-    names: list[str],
-) -> _Pending:
-    """Hand over the chunks of a batch, but for those that a batch before has begun."""
-    stride = model.contract.geometry.stride
-    index, phase = np.divmod(batch.starts, stride)
-    number, place = np.divmod(index, model.chunk)
-    group = batch.codes.astype(np.int64) * stride + phase
-    packed, chunk_of_bin = np.unique(group << 32 | number, return_inverse=True)
-    keys: list[Key] = [
-        (names[(one >> 32) // stride], (one >> 32) % stride, one & 0xFFFFFFFF)
-        for one in packed.tolist()
-    ]
-    longest = max(BINS_READ // model.chunk, 1)
-    for run in _neighbours([key for key in keys if key not in known], longest):
-        contig, run_phase, first = run[0]
-        task = submit(contig, run_phase + first * model.span, len(run))
-        known |= {key: _Part(task, at * model.chunk) for at, key in enumerate(run)}
-    parts = [known[key] for key in keys]
-    for old in list(known)[:-CHUNKS_KEPT]:
-        del known[old]
-    return _Pending(batch, parts, chunk_of_bin, place)
+def _parts(batch: Intervals, most: int) -> Iterator[Intervals]:
+    """Part a batch of very many scores."""
+    if 0 < len(batch) <= most:
+        yield batch
+        return
+    for first in range(0, len(batch), most):
+        here = np.arange(len(batch)) // most == first // most
+        yield batch.select(here)
 
 
-def _compute(
-    model: Model,
-    stretches: Stretches,
-    times: Times,
-    columns: Sequence[int] | None,
-    contig: str,
-    start: int,
-    chunks: int,
-) -> Scores:
-    """Read the genome under neighbouring chunks, and score them."""
-    with times.of("read"):
-        raw = stretches.read(contig, start, chunks * model.chunk)
-    with times.of("network"):
-        scores = model.scores(raw, chunks)
-    # What is not wanted of a model of thousands of tasks must not be kept.
-    return scores if columns is None else scores[:, columns]
-
-
-def _neighbours(keys: list[Key], longest: int) -> Iterator[list[Key]]:
-    """Group sorted chunks into runs that are read at once."""
-    run: list[Key] = []
-    for key in keys:
-        if run and (len(run) == longest or key != (run[-1][0], run[-1][1], run[-1][2] + 1)):
-            yield run
-            run = []
-        run.append(key)
-    if run:
-        yield run
+def _runs(keys: Sequence[Key], known: Collection[Key], longest: int) -> Iterator[tuple[int, int]]:
+    """Group sorted chunks into runs of neighbours, each read at once; known ones stay alone."""
+    first = 0
+    for at in range(1, len(keys) + 1):
+        follows = at < len(keys) and keys[at] == (*keys[at - 1][:2], keys[at - 1][2] + 1)
+        alone = keys[at - 1] in known or (follows and keys[at] in known)
+        if not follows or alone or at - first == longest:
+            yield first, at - first
+            first = at

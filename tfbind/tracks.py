@@ -1,22 +1,17 @@
-"""Scores as tracks: bedGraph, BED and bigWig."""
+"""Scores as tracks: where they stand, as bedGraph and as BED."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyBigWig
 
 from tfbind.contract import Geometry
 from tfbind.errors import InputError
 from tfbind.intervals import Intervals, bed_lines
 from tfbind.lines import with_columns
-
-Scores = npt.NDArray[np.float32]
+from tfbind.tensors import Scores
 
 
 class Centres:
@@ -120,79 +115,3 @@ def bed_score_lines(batch: Intervals, scores: Scores) -> bytes:
     """
     columns = [pa.array(np.ascontiguousarray(column)).cast(pa.string()) for column in scores.T]
     return with_columns(batch.text, *columns)
-
-
-class BigWigWriter:
-    """Write scores as a bigWig with zoom levels.
-
-    A bigWig holds contigs in the order of its header. Bins may come with contigs in any order, so
-    they are kept in an unnamed file, 8 bytes each, and written at the end.
-
-    Parameters
-    ----------
-    path : str or Path
-        Written at the end of a `with`, unless by an error.
-    sizes : mapping of str to int
-        Contigs and their sizes in base pairs, in the header's order.
-    centres : Centres
-        Ordered.
-    """
-
-    def __init__(self, path: str | Path, sizes: Mapping[str, int], centres: Centres) -> None:
-        self._path = str(path)
-        self._sizes = dict(sizes)
-        self._centres = centres
-        self._kept: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `__exit__`)
-            dir=Path(path).parent
-        )
-        self._parts: dict[str, list[tuple[int, int]]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._kept:
-            if kind is None:
-                self._write()
-
-    def add(self, batch: Intervals, scores: Scores, names: Mapping[str, str]) -> None:
-        """Keep a batch.
-
-        Parameters
-        ----------
-        batch : Intervals
-        scores : ndarray, shape (n,), float32
-        names : mapping of str to str
-            From the input's names of contigs to those of `sizes`.
-        """
-        known = replace(batch, contigs=tuple(names[contig] for contig in batch.contigs))
-        for contig, run, starts, _ in self._centres(known):
-            part = (self._kept.tell(), len(starts))
-            self._parts.setdefault(contig, []).append(part)
-            self._kept.write(starts.astype(np.uint32).tobytes())
-            self._kept.write(scores[run].astype(np.float32).tobytes())
-
-    def _write(self) -> None:
-        with pyBigWig.open(self._path, "w") as bigwig:
-            bigwig.addHeader(list(self._sizes.items()))
-            for contig in self._sizes:
-                for offset, count in self._parts.get(contig, []):
-                    self._kept.seek(offset)
-                    starts = np.frombuffer(self._kept.read(4 * count), np.uint32)
-                    values = np.frombuffer(self._kept.read(4 * count), np.float32)
-                    _add(bigwig, contig, starts.astype(np.int64), values, self._centres.width)
-
-
-def _add(
-    bigwig: Any,
-    contig: str,
-    starts: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float32],
-    width: int,
-) -> None:
-    """Write a part of a track; where nothing is left out it takes no starts, and half the time."""
-    doubles = values.astype(np.float64)
-    if (np.diff(starts) == width).all():
-        bigwig.addEntries(contig, int(starts[0]), values=doubles, span=width, step=width)
-    else:
-        bigwig.addEntries(contig, starts, values=doubles, span=width)

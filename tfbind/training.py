@@ -14,13 +14,20 @@ import numpy.typing as npt
 from keras import ops
 
 import tfbind
-from tfbind.batches import Batch, Batcher, prefetched, training_batches, validation_batches
+from tfbind.batches import (
+    PREFETCHED,
+    Batch,
+    Batcher,
+    training_batches,
+    validation_batches,
+)
 from tfbind.channels.base import Array
 from tfbind.contract import Contract, Input
 from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
 from tfbind.networks import architecture as build_of
+from tfbind.pipeline import ahead
 from tfbind.regions import Region
 from tfbind.tilefiles import write_tiles
 from tfbind.tiles import Tile
@@ -273,7 +280,7 @@ def _one_epoch(
     on_step: Callable[[int, float], None],
 ) -> float:
     total, bins = 0.0, 0
-    for inputs, truth in prefetched(batches):
+    for inputs, truth in ahead(batches, PREFETCHED):
         used = _counted(truth)
         total += float(model.train_on_batch(inputs, truth)) * used
         if not np.isfinite(total):
