@@ -65,6 +65,7 @@ def about_scores(
     model: "Model", sources: "Sources", tasks: Sequence[str], missing: str
 ) -> dict[str, str]:
     """Say all that scores depend on but for the bins."""
+    import numpy as np
     import onnxruntime
 
     import tfbind
@@ -74,6 +75,7 @@ def about_scores(
     return {
         "tfbind": tfbind.__version__,
         "ONNX Runtime": onnxruntime.__version__,
+        "NumPy": np.__version__,
         "the model": f"sha256 {model.sha256}",
         "its contract": f"sha256 {sha256(model.contract.to_json().encode()).hexdigest()}",
         "its device": model.provider + (" with TF32" if model.tf32 else ""),

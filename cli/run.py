@@ -55,15 +55,15 @@ class Options:
     def open(self, path: str) -> "Model":
         """Open the model."""
         from tfbind.model import Model
-        from tfbind.recipe import model_elsewhere
 
-        return (model_elsewhere if self.cluster else Model)(
+        return Model(
             path,
             chunk=self.chunk,
             device=self.device,
             windows=self.windows,
             tf32=self.tf32,
             contract=self.foreign,
+            elsewhere=self.cluster is not None,
         )
 
 
@@ -137,15 +137,12 @@ class Run:
             windows=options.windows,
             tf32=options.tf32,
             contract=self.model.contract if options.foreign else None,
+            columns=columns,
         )
         workers = stack.enter_context(cluster_workers(str(options.cluster), quiet=self.quiet))
         from tfbind.cluster import score_on_cluster  # what it imports may not be installed
 
-        def compute(batches: "Iterable[Checked]") -> Scored:
-            for batch, scores in score_on_cluster(batches, workers, recipe):
-                yield batch, scores[:, columns]
-
-        return compute
+        return lambda batches: score_on_cluster(batches, workers, recipe)
 
 
 def _affordable(model: "Model") -> int:

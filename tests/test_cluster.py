@@ -17,6 +17,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
 pytest.importorskip("distributed", reason="pip install 'tfbind[cluster]'")
@@ -24,16 +25,18 @@ pytest.importorskip("distributed", reason="pip install 'tfbind[cluster]'")
 from conftest import Tfbind, Trained, environment
 from dask import config
 from distributed import Client, LocalCluster
+from onnx import TensorProto, helper
 
 from tfbind.channels import Sources
 from tfbind.cli import cluster as cli_cluster
 from tfbind.cli.cluster import cluster_workers
-from tfbind.cluster import Workers, score_on_cluster
+from tfbind.cluster import Workers, _bins, score_on_cluster
+from tfbind.contract import METADATA_KEY, Contract
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames, Genome
 from tfbind.intervals import Intervals, read_intervals
 from tfbind.model import Model
-from tfbind.recipe import Recipe, model_elsewhere
+from tfbind.recipe import Recipe
 from tfbind.scoring import score
 from tfbind.signal import Signal
 from tfbind.tiles import BinCheck, Stretches
@@ -56,6 +59,15 @@ def model(trained: Trained) -> Model:
 @pytest.fixture(scope="module")
 def three() -> Iterator[Workers]:
     with cluster_workers("local:3", quiet=True) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[Workers]:
+    with (
+        config.set({"distributed.scheduler.allowed-failures": 1}),
+        cluster_workers("local:1", quiet=True) as workers,
+    ):
         yield workers
 
 
@@ -156,6 +168,69 @@ def test_killed_workers_are_replaced(model: Model, sources: Sources, three: Work
     assert len(before - after) == 2
 
 
+def test_scores_that_die_before_they_are_fetched_are_computed_again(
+    model: Model, sources: Sources, one: Workers
+) -> None:
+    batches = list(checked(model, sources))
+    plain = plainly(model, sources, iter(batches))
+    one.threads()
+    (pid,) = pids(one)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the fetch has begun
+            os.kill(pid, signal.SIGKILL)
+        one.mend()
+
+    future = one.submit(0, Recipe.of(model, sources), *_bins(batches))
+    while future.status != "finished":
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGSTOP)  # it holds the scores, but does not give them
+    scores = dataclasses.replace(one, mend=look).result(future)
+    assert looks > 2
+    assert scores.tobytes() == b"".join(values for _, values in plain)
+    assert pids(one) != {pid}
+
+
+def test_bins_that_kill_workers_are_said(one: Workers) -> None:
+    with pytest.raises(InputError, match="2 workers died over the same bins"):
+        one.result(one.client.submit(os._exit, 3))
+
+
+def twofold(path: Path, other: Path) -> Path:
+    """Give a network a second task, of half the first one's scores."""
+    graph = onnx.load(path)
+    (output,) = graph.graph.output
+    name = output.name
+    half = helper.make_node("Mul", [name, "a half"], ["halves"])
+    both = helper.make_node("Concat", [name, "halves"], ["both"], axis=-1)
+    graph.graph.initializer.append(helper.make_tensor("a half", TensorProto.FLOAT, [], [0.5]))
+    graph.graph.node.extend([half, both])
+    output.name = "both"
+    output.type.tensor_type.shape.dim[-1].dim_value = 2
+    (entry,) = (one for one in graph.metadata_props if one.key == METADATA_KEY)
+    contract = Contract.from_json(entry.value, str(path))
+    entry.value = dataclasses.replace(contract, tasks=("whole", "half")).to_json()
+    onnx.save(graph, other)
+    return other
+
+
+def test_only_wanted_tasks_are_sent(
+    trained: Trained, sources: Sources, three: Workers, tmp_path: Path
+) -> None:
+    model = Model(twofold(trained.onnx, tmp_path / "two.onnx"), device="cpu")
+    plain = plainly(model, sources, checked(model, sources))
+    recipe = Recipe.of(model, sources, columns=[1])
+    batches = list(checked(model, sources))
+    assert three.result(three.submit(0, recipe, *_bins(batches))).shape == (len(REGION), 1)
+    found = clustered(three, recipe, iter(batches))
+    both = [np.frombuffer(scores, np.float32).reshape(-1, 2) for _, scores in plain]
+    assert [scores for _, scores in found] == [scores[:, 1].tobytes() for scores in both]
+    assert all((scores[:, 0] == 2 * scores[:, 1]).all() and scores.any() for scores in both)
+
+
 def test_few_batches_are_read_ahead(model: Model, sources: Sources, three: Workers) -> None:
     read = 0
 
@@ -183,16 +258,21 @@ def test_other_files_are_refused(
     missing = str(tmp_path / "away")
     other = str(tmp_path / "other")
     shutil.copy(recipe.model, other)
+    other_signal = str(tmp_path / "other.bw")
+    shutil.copy(recipe.signals[0][1], other_signal)
+    with open(other_signal, "r+b") as file:  # of the same size
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
     changes = {
         "model": ({"model": missing}, {"sha256": "0" * 64, "model": other}),
-        "fasta": ({"fasta": missing}, {"sizes": (1, recipe.sizes[1])}),
-        "signal": ({"signals": (("dnase", missing),)}, {"sizes": (recipe.sizes[0], 1)}),
+        "fasta": ({"fasta": missing}, {"fingerprints": ("1 bytes", recipe.fingerprints[1])}),
+        "signal": ({"signals": (("dnase", missing),)}, {"signals": (("dnase", other_signal),)}),
     }
     for change, expected in zip(changes[what], ("No such file", "expected"), strict=True):
         wrong = dataclasses.replace(recipe, **change)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=f"{expected}.*a worker of the cluster") as caught:
             clustered(three, wrong, checked(model, sources))
-        paths = (missing, other, recipe.fasta, recipe.signals[0][1])
+        paths = (missing, other, recipe.fasta, other_signal)
         assert caught.value.path in paths
 
 
@@ -209,17 +289,18 @@ def test_a_file_that_changed_is_opened_again(
 
 def test_other_versions_are_refused(model: Model, sources: Sources, three: Workers) -> None:
     recipe = Recipe.of(model, sources)
-    newer = dataclasses.replace(recipe, versions=(("tfbind", "9.9"), recipe.versions[1]))
-    with pytest.raises(InputError, match=r"has tfbind 0\..* but this tfbind tfbind 9\.9 and onnx"):
+    newer = dataclasses.replace(recipe, versions=(("tfbind", "9.9"), *recipe.versions[1:]))
+    expected = r"has tfbind 0\..* but this tfbind tfbind 9\.9, numpy \d\S* and onnxruntime \d"
+    with pytest.raises(InputError, match=expected):
         clustered(three, newer, checked(model, sources))
 
 
 def test_a_model_for_devices_elsewhere(trained: Trained, sources: Sources) -> None:
-    model = model_elsewhere(trained.onnx, chunk=None, device="cuda:1", tf32=True)
+    model = Model(trained.onnx, device="cuda:1", tf32=True, elsewhere=True)
     assert (model.provider, model.chunk, model.tf32) == ("CUDA", 4096, True)
     assert Recipe.of(model, sources, device="cuda:1").device == "cuda:1"
-    assert model_elsewhere(trained.onnx, chunk=32, device="cuda").chunk == 32
-    assert model_elsewhere(trained.onnx, chunk=None, device="cpu").chunk == 256
+    assert Model(trained.onnx, chunk=32, device="cuda", elsewhere=True).chunk == 32
+    assert Model(trained.onnx, device="cpu", elsewhere=True).chunk == 256
 
 
 def test_no_worker_is_not_waited_for_endlessly(
@@ -362,7 +443,7 @@ def test_the_command_leaves_nothing_behind(
         [sys.executable, "-m", "tfbind", "score", str(trained.onnx), "--cluster", "local:2"],
         env=environment(trained.env) | {"TMPDIR": str(tmp_path)},
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
@@ -374,8 +455,10 @@ def test_the_command_leaves_nothing_behind(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     scored.send_signal(number)
-    _, stderr = scored.communicate(timeout=60)
-    assert (scored.returncode, stderr) == (128 + number, b"")
+    with scored:  # whose standard input stays open: it must not wait for its end
+        scored.wait(60)
+        assert scored.stderr is not None
+        assert (scored.returncode, scored.stderr.read()) == (128 + number, b"")
     assert not any(map(is_alive, workers))
     assert list(tmp_path.iterdir()) == []
 

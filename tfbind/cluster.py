@@ -4,12 +4,13 @@ The workers only compute. Whoever asks reads, checks and groups the bins, and ge
 order, so all that is done with scores is done as without a cluster, and to the same bytes.
 """
 
+import asyncio
 import contextlib
 import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -36,7 +37,7 @@ PATIENCE = 24 * 3600.0
 """Seconds without a worker: a queue of batch jobs may be long."""
 
 POLL = 2.0
-"""Seconds between looks at the workers while a task is computed."""
+"""Seconds between looks at the workers while a task is computed or its scores are fetched."""
 
 Batch = tuple[Intervals, list[str]]
 Scored = tuple[Intervals, Scores]
@@ -117,16 +118,23 @@ class Workers:
         InputError
             If they will not come.
         """
-        while True:
-            self.threads()
-            with self._scheduler_at_hand():
-                try:
-                    error = future.exception(timeout=POLL)
-                except TimeoutError:
-                    continue
-                if error is None:
-                    return future.result()
+        # Workers die while scores are fetched, too. The fetch is not given up meanwhile: one of
+        # many scores that was begun again at each look would never end.
+        loop: Any = self.client.loop
+        fetched = asyncio.run_coroutine_threadsafe(
+            self.client.gather(future, asynchronous=True), loop.asyncio_loop
+        )
+        try:
+            while not fetched.done():
+                self.threads()
+                wait([fetched], POLL)
+        finally:
+            fetched.cancel()
+        if future.status == "error" and (error := fetched.exception()):
             self._explain(error)
+        with self._scheduler_at_hand():
+            scores: Scores = fetched.result()
+        return scores
 
     def _explain(self, error: BaseException) -> NoReturn:
         """Say why a task failed."""
@@ -177,13 +185,14 @@ def score_on_cluster(
         As `tiles.BinCheck` gives them.
     workers : Workers
     recipe : Recipe
+        Its columns are those of the scores.
     bins_a_task : int
         Batches are gathered until they hold so many.
 
     Yields
     ------
     batch : Intervals
-    scores : ndarray, shape (n, tasks), float32
+    scores : ndarray, shape (n, tasks or columns), float32
 
     Raises
     ------

@@ -62,6 +62,8 @@ class Model:
         As `runtime.Runtime` takes it.
     contract : Contract or Foreign, optional
         Of a file that has none, or what is known of such a file.
+    elsewhere : bool
+        Others will compute it, perhaps on a GPU that is not here.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class Model:
         windows: bool = False,
         tf32: bool = False,
         contract: Contract | Foreign | None = None,
+        elsewhere: bool = False,
     ) -> None:
         try:
             content = Path(path).read_bytes()
@@ -98,8 +101,9 @@ class Model:
             raise InputError(f"cannot be read: {error.strerror}", path=path) from error
         self.path = str(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
-        self._runtime = Runtime(content, device, self.path, tf32=tf32)
-        self.provider = self._runtime.provider
+        away = elsewhere and device.startswith("cuda")
+        self._runtime = Runtime(content, "cpu" if away else device, self.path, tf32=tf32)
+        self.provider = "CUDA" if away else self._runtime.provider
         self.tf32 = tf32 and self.provider == "CUDA"
         self.contract = self._contract(contract)
         self.scans = self.contract.scans and not windows

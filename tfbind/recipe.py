@@ -5,10 +5,9 @@ import os
 import socket
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,8 @@ from tfbind.contract import Contract
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames, Genome
 from tfbind.intervals import Intervals
-from tfbind.model import ON_CUDA, Model, Scores
+from tfbind.journal import fingerprint
+from tfbind.model import Model, Scores
 from tfbind.scoring import score
 from tfbind.signal import Signal
 from tfbind.tiles import Stretches
@@ -50,8 +50,8 @@ class Recipe:
         Of the model.
     fasta : str
     signals : tuple of (name, path)
-    sizes : tuple of int
-        Of the FASTA and of each signal, in bytes.
+    fingerprints : tuple of str
+        Of the FASTA and of each signal.
     alias : tuple of (name, name)
     prefix : 'add', 'strip' or None
         As `genome.ContigNames` takes them.
@@ -63,6 +63,8 @@ class Recipe:
         As `Model` takes them.
     contract : str or None
         JSON text, for a model without a contract of its own.
+    columns : tuple of int or None
+        Of the model's tasks only these.
     versions : tuple of (name, version)
         Of what decides the scores.
     """
@@ -71,7 +73,7 @@ class Recipe:
     sha256: str
     fasta: str
     signals: tuple[tuple[str, str], ...]
-    sizes: tuple[int, ...]
+    fingerprints: tuple[str, ...]
     alias: tuple[tuple[str, str], ...]
     prefix: Literal["add", "strip"] | None
     chunk: int
@@ -79,6 +81,7 @@ class Recipe:
     windows: bool
     tf32: bool
     contract: str | None
+    columns: tuple[int, ...] | None
     versions: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -91,6 +94,7 @@ class Recipe:
         windows: bool = False,
         tf32: bool = False,
         contract: Contract | None = None,
+        columns: Sequence[int] | None = None,
     ) -> "Recipe":
         """Write down what was opened here.
 
@@ -98,31 +102,33 @@ class Recipe:
         ----------
         model : Model
         sources : Sources
-            Whose `names` is `genome.ContigNames`, or a `functools.partial` of it.
         device : str
             Where the workers compute. `auto` is what this process found, so that all are of a
             kind.
         windows, tf32, contract
             As `Model` was given them.
+        columns : sequence of int, optional
+            As `scoring.score` takes them.
         """
         if device == "auto":
             device = model.provider.lower()
         signals = tuple((name, _absolute(one.path)) for name, one in sources.signals.items())
         fasta = _absolute(sources.genome.path)
-        names: Mapping[str, Any] = getattr(sources.names, "keywords", {})
+        names = sources.names((), fasta)
         return cls(
             _absolute(model.path),
             model.sha256,
             fasta,
             signals,
-            tuple(os.path.getsize(path) for path in (fasta, *(path for _, path in signals))),
-            tuple(names.get("alias", {}).items()),
-            names.get("prefix"),
+            tuple(fingerprint(path) for path in (fasta, *(path for _, path in signals))),
+            tuple(names.alias.items()),
+            names.prefix,
             model.chunk,
             device,
             windows,
             tf32,
             None if contract is None else contract.to_json(),
+            None if columns is None else tuple(columns),
             tuple(versions().items()),
         )
 
@@ -147,11 +153,9 @@ class Recipe:
             )
         names = functools.partial(ContigNames, alias=dict(self.alias), prefix=self.prefix)
         signals = {name: Signal(path) for name, path in self.signals}
-        for path, size in zip(self.paths, self.sizes, strict=True):
-            if os.path.getsize(path) != size:
-                raise InputError(
-                    f"found {os.path.getsize(path):,} bytes, expected {size:,}", path=path
-                )
+        for path, expected in zip(self.paths, self.fingerprints, strict=True):
+            if (found := fingerprint(path)) != expected:
+                raise InputError(f"found {found}, expected {expected}", path=path)
         sources = Sources(Genome(self.fasta), signals, names)
         return model, Stretches(model.contract.geometry, model.contract.inputs, sources)
 
@@ -167,32 +171,13 @@ class Recipe:
         )
 
 
-def model_elsewhere(
-    path: str | Path, *, chunk: int | None, device: str, tf32: bool = False, **options: Any
-) -> Model:
-    """Open a model that others will compute, perhaps on devices that are not here.
-
-    Parameters
-    ----------
-    path, chunk, device, tf32, options
-        As `Model` takes them.
-
-    Returns
-    -------
-    Model
-        That says of itself what is true of the workers' one.
-    """
-    if not device.startswith("cuda"):
-        return Model(path, chunk=chunk, device=device, **options)
-    model = Model(path, chunk=chunk, device="cpu", **options)
-    model.provider, model.tf32 = "CUDA", tf32
-    model.chunk *= 1 if chunk else ON_CUDA
-    return model
-
-
 def versions() -> dict[str, str]:
     """Name the versions that decide the bytes of a score."""
-    return {"tfbind": tfbind.__version__, "onnxruntime": onnxruntime.__version__}
+    return {
+        "tfbind": tfbind.__version__,
+        "numpy": np.__version__,  # for its logarithm of signals
+        "onnxruntime": onnxruntime.__version__,
+    }
 
 
 def _absolute(path: str) -> str:
@@ -227,7 +212,7 @@ def score_task(recipe: Recipe, contigs: tuple[str, ...], bins: bytes) -> Scores:
 
     Returns
     -------
-    ndarray, shape (n, tasks), float32
+    ndarray, shape (n, tasks or columns), float32
 
     Raises
     ------
@@ -240,8 +225,9 @@ def score_task(recipe: Recipe, contigs: tuple[str, ...], bins: bytes) -> Scores:
     batch = Intervals(contigs, codes, starts, starts, (), no_text, starts)
     # Tasks run in parallel; threads inside a task would only wait for each other.
     threads = 1 if model.provider == "CPU" else THREADS_ON_CUDA * model.devices
-    ((_, scores),) = score([(batch, list(contigs))], model, stretches, threads)
-    return scores
+    batches = [(batch, list(contigs))]
+    scored = score(batches, model, stretches, threads, columns=recipe.columns)
+    return np.concatenate([scores for _, scores in scored])
 
 
 def _ready(recipe: Recipe) -> tuple[Model, Stretches]:
@@ -279,4 +265,5 @@ def _stamp(path: str) -> tuple[int, ...]:
 
 def spelt(found: Mapping[str, str]) -> str:
     """Write versions into a sentence."""
-    return " and ".join(f"{name} {version}" for name, version in found.items())
+    *others, last = (f"{name} {version}" for name, version in found.items())
+    return f"{', '.join(others)} and {last}"
