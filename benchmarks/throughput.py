@@ -89,15 +89,16 @@ def scan_alone(bench: Bench) -> Timed:
     return calls * CHUNK, run
 
 
-def one_thread_session(path: str) -> onnxruntime.InferenceSession:
+def one_thread_session(path: str | bytes) -> onnxruntime.InferenceSession:
     """Open a model whose calls take one thread each."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def windows_alone(bench: Bench, count: int) -> tuple[Timed, Timed]:
-    """Time ONNX Runtime and Keras on ready-made windows in memory."""
+def windows_alone(bench: Bench, count: int) -> tuple[Timed, Timed, Timed]:
+    """Time ready-made windows in memory: ONNX Runtime, on two graphs of the network, and Keras."""
+    from tfbind.export import converted, strands
     from tfbind.networks.files import load_network
 
     network = load_network(bench.keras)
@@ -112,20 +113,26 @@ def windows_alone(bench: Bench, count: int) -> tuple[Timed, Timed]:
         )
         for spec in model.contract.inputs
     }
-    session = one_thread_session(bench.onnx)
+    inputs = model.contract.inputs
+    plain = converted(strands(network.model, inputs, False), inputs).SerializeToString()
 
-    def by_runtime() -> None:
+    def by_runtime(graph: str | bytes) -> Timed:
+        session = one_thread_session(graph)
+
         def call(first: int) -> None:
             some = {name: array[first : first + CHUNK] for name, array in windows.items()}
             session.run(None, some)
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(call, range(0, count, CHUNK)))
+        def run() -> None:
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(call, range(0, count, CHUNK)))
+
+        return count, run
 
     def by_keras() -> None:
         network.model.predict(windows, batch_size=CHUNK, verbose=0)
 
-    return (count, by_runtime), (count, by_keras)
+    return by_runtime(plain), by_runtime(bench.onnx), (count, by_keras)
 
 
 def windowed_pipe(bench: Bench, count: int) -> Timed:
@@ -204,12 +211,13 @@ def table(title: str, rates: dict[str, float]) -> None:
 
 def ways_of(bench: Bench, region: str, place: str, windows: int) -> dict[str, Timed]:
     """List the ways to score with one network."""
-    onnx_windows, keras_windows = windows_alone(bench, windows)
+    plain_windows, onnx_windows, keras_windows = windows_alone(bench, windows)
     return {
         "tfbind bin \\| tfbind score": pipe(bench, region),
         "the scanned network alone, in memory": scan_alone(bench),
         "tfbind score --windows": pipe(bench, f"--region {place}", "--windows"),
-        "ONNX Runtime on windows in memory": onnx_windows,
+        "ONNX Runtime on windows in memory, graph of tfbind export": onnx_windows,
+        "ONNX Runtime on windows in memory, graph of tf2onnx": plain_windows,
         "Keras predict on windows in memory": keras_windows,
         "windows cut from FASTA and bigWig, one-hot, Keras predict": windowed_pipe(bench, windows),
     }
