@@ -14,10 +14,11 @@ pytest.importorskip("keras", reason="the reference is Keras: pip install 'tfbind
 
 from conftest import Trained
 
+import tfbind.scoring
 from tfbind.channels import Sources
 from tfbind.errors import InputError
 from tfbind.genome import Genome
-from tfbind.intervals import IntervalReader
+from tfbind.intervals import IntervalReader, Intervals
 from tfbind.model import Model
 from tfbind.networks.files import load_network
 from tfbind.scoring import score
@@ -194,3 +195,51 @@ def test_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("chr1\t1\t2\n")
     with pytest.raises(InputError, match="is no ONNX model"):
         Model(tmp_path / "x.onnx", device="cpu")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_score_that_is_no_number_is_refused(
+    trained: Trained, sources: Sources, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(trained.onnx, device="cpu")
+    real = model.scores
+
+    def spoilt(raw: dict[str, npt.NDArray[np.float32]], chunks: int) -> Scores:
+        scores = real(raw, chunks).copy()
+        scores[7] = np.nan
+        return scores
+
+    monkeypatch.setattr(model, "scores", spoilt)
+    first = 48_640_000 // model.span * model.span
+    with pytest.raises(
+        InputError, match=f"gives nan to the bin of chrX that begins at {first + 350}"
+    ):
+        scores_of(model, sources, bed(first + np.arange(0, 1000, 50)), threads)
+    others = first + np.array([0, 50, 300, 400])
+    assert np.isfinite(scores_of(model, sources, bed(others), threads)).all()
+
+
+@pytest.mark.parametrize("most", [1, 7, 300])
+def test_batches_of_many_scores_are_parted(
+    trained: Trained, sources: Sources, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(trained.onnx, device="cpu")
+    expected = scores_of(model, sources, bed(OPEN))
+    monkeypatch.setattr(tfbind.scoring, "SCORES_A_BATCH", most)
+    np.testing.assert_array_equal(scores_of(model, sources, bed(OPEN)), expected)
+
+
+def test_scattered_bins_hold_only_their_own_scores(trained: Trained, sources: Sources) -> None:
+    model = Model(trained.onnx, device="cpu", chunk=16)
+    starts = np.arange(40_000_000, 50_000_000, 5000)
+    held = []
+
+    def noted(batches: Iterator[tuple[Intervals, list[str]]]) -> None:
+        stretches = Stretches(model.contract.geometry, model.contract.inputs, sources)
+        for _, scores in score(batches, model, stretches, 2):
+            base = scores if scores.base is None else scores.base
+            held.append((len(scores), base.nbytes))
+
+    reader = IntervalReader(io.BytesIO(bed(starts).encode()), "bins.bed")
+    noted(map(BinCheck(model.contract.geometry, sources, "bins.bed"), reader))
+    assert held == [(len(starts), 4 * len(starts))]

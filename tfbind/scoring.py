@@ -58,18 +58,6 @@ class _Job:
         with self.times.of("network"):
             return self.model.scores(raw, chunks)[:, self.columns]
 
-    def refuse_no_numbers(self, scores: Scores, contig: str, starts: Places) -> None:
-        """Refuse scores of bins that are not finite."""
-        finite = np.isfinite(scores)
-        if not finite.all():
-            first = int(np.argmin(finite.all(axis=1)))
-            raise InputError(
-                f"gives {scores[first][~finite[first]][0]} to the bin at {contig}:"
-                f"{starts[first] + 1}, expected a number; is a signal there too large for "
-                f"{self.model.contract.precision}?",
-                path=self.model.path,
-            )
-
 
 @dataclass(frozen=True)
 class _Share:
@@ -156,8 +144,6 @@ class _Chunks:
         """Compute chunks, put the scores of bins in place, and keep one chunk whole, or none."""
         computed = self._job.compute(contig, start, count)
         scores[bins] = computed[rows]
-        stride = self._job.model.contract.geometry.stride
-        self._job.refuse_no_numbers(scores[bins], contig, start + rows * stride)
         if kept is None:
             return None
         size = self._job.model.chunk
@@ -222,13 +208,27 @@ def score(
                 ):
                     done = pending.popleft()
                     waiting -= len(done.batch)
-                    yield done.batch, done.finished()
+                    yield done.batch, _numbers(done.finished(), done.batch, model)
         for done in pending:
-            yield done.batch, done.finished()
+            yield done.batch, _numbers(done.finished(), done.batch, model)
         upstream.end()
     finally:
         job.stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _numbers(scores: Scores, batch: Intervals, model: Model) -> Scores:
+    """Refuse scores that are not finite."""
+    finite = np.isfinite(scores)
+    if not finite.all():
+        bin_, task = np.argwhere(~finite)[0]
+        contig, start = batch.contigs[batch.codes[bin_]], batch.starts[bin_]
+        raise InputError(
+            f"gives {scores[bin_, task]} to the bin of {contig} that begins at {start}, expected "
+            f"a number; is a signal there too large for {model.contract.precision}?",
+            path=model.path,
+        )
+    return scores
 
 
 def _parts(batch: Intervals, most: int) -> Iterator[Intervals]:
