@@ -221,7 +221,9 @@ def test_debug_shows_where_an_error_arose(folder: Path, tfbind: Tfbind) -> None:
 def test_a_full_disk_is_one_line(folder: Path) -> None:
     out, said = bash("tfbind bin sizes > /dev/full; echo $?", folder)
     assert out == "1\n"
-    assert re.fullmatch("tfbind: standard output: cannot be written: No space left on device; make room .*\n", said)
+    assert re.fullmatch(
+        "tfbind: standard output: cannot be written: No space left on device; make room .*\n", said
+    )
 
 
 # Pipes
