@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tfbind.cluster import Workers
 
 LOCAL = re.compile(r"local:([1-9]\d{0,3})")
+ADDRESS = re.compile(r"(?:tcp|tls)://.+:(\d{1,5})")
+PORTS = 1 << 16
 ANSWER = 30
 """Seconds that a scheduler has to answer."""
 
@@ -75,7 +77,10 @@ def cluster_workers(address: str, *, quiet: bool) -> Iterator["Workers"]:
 
 
 def _names_scheduler(address: str) -> bool:
-    return "://" in address or address.endswith(".json") or os.path.exists(address)
+    found = ADDRESS.fullmatch(address)
+    if found or "://" in address:
+        return found is not None and int(found[1]) < PORTS
+    return address.endswith(".json") or os.path.exists(address)
 
 
 @contextlib.contextmanager
@@ -100,7 +105,7 @@ def _found(address: str, quiet: bool) -> Iterator["Workers"]:
     from tfbind.cluster import Workers
 
     try:
-        client = Client(_scheduler_of(address), timeout=ANSWER, set_as_default=False)
+        client = Client(_scheduler_of(address, quiet), timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers ({type(error).__name__}: {error})", path=address
@@ -109,19 +114,25 @@ def _found(address: str, quiet: bool) -> Iterator["Workers"]:
         yield Workers(client, address, lambda text: say(text, quiet=quiet))
 
 
-def _scheduler_of(address: str) -> str:
+def _scheduler_of(address: str, quiet: bool) -> str:
     """Read the scheduler's address from its JSON file, unless it is an address."""
     if "://" in address:
         return address
     deadline = time.monotonic() + ANSWER
+    told = False
     while True:
+        text = b""
         try:
-            return str(json.loads(Path(address).read_bytes())["address"])
+            text = Path(address).read_bytes()
+            return str(json.loads(text)["address"])
         except (OSError, ValueError, TypeError, KeyError) as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or text.strip()[:1] not in (b"", b"{"):
                 raise InputError(
                     f"is no file that dask scheduler --scheduler-file wrote ({error})", path=address
                 ) from error
+        if not told and time.monotonic() > deadline - ANSWER + 2:
+            say(f"waiting for {address}", quiet=quiet)
+            told = True
         time.sleep(0.1)  # one script may have started both
 
 

@@ -61,7 +61,7 @@ def refuse_stdin_twice(*paths: str | None) -> None:
 
 def shard_in(text: str | None) -> tuple[int, int]:
     """Read I/N; none given is 1/1."""
-    number, _, count = (text or "1/1").partition("/")
+    number, _, count = ("1/1" if text is None else text).partition("/")
     if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
         raise typer.BadParameter(f"found --shard {text!r}, expected I/N, such as 1/4")
     if not 1 <= int(number) <= int(count):

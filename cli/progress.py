@@ -28,6 +28,19 @@ def advancing(
         advance(count(item))
 
 
+class Tally:
+    """Count what a progress bar is told."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self.total = 0.0
+
+    def __call__(self, amount: float, note: str = "") -> None:
+        """Add to the total, and tell the bar."""
+        self.total += amount
+        self._advance(amount, note)
+
+
 @contextmanager
 def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Iterator[Advance]:
     """Show what is done, the rate and the time left, if standard error is a terminal."""

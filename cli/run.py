@@ -1,11 +1,14 @@
 """What `tfbind score` runs: a model over a stream of bins, here or on a cluster."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from tfbind.errors import InputError, three
 
@@ -55,7 +58,12 @@ class Options:
     def open(self, path: str) -> "Model":
         """Open the model."""
         from tfbind.model import Model
+        from tfbind.runtime import device_names
 
+        try:
+            device_names(self.device)
+        except InputError as error:
+            raise typer.BadParameter(error.message) from error
         return Model(
             path,
             chunk=self.chunk,
@@ -77,6 +85,7 @@ class Run:
     options: Options
     quiet: bool
     times: "Times"
+    began: float = field(default_factory=time.monotonic)
 
     def scored(
         self,
@@ -93,7 +102,7 @@ class Run:
         # What ends first is entered last: stages close before what they draw from does.
         parsed = self.times.drawing("parse", map(self.check, reader))
         checked = stack.enter_context(ahead(parsed))
-        compute = (self._on_cluster if self.options.cluster else self._here)(columns, stack)
+        compute = (self._here if self.options.cluster is None else self._on_cluster)(columns, stack)
         scored = compute(checked) if journal is None else journal.resume(checked, compute)
         return stack.enter_context(
             ahead(self.times.drawing("plan", advancing(scored, advance, lambda one: len(one[0]))))
@@ -192,15 +201,17 @@ def provenance(model: "Model", sources: "Sources", described: list[str]) -> byte
     return "\t".join(parts).encode()
 
 
-def tell(run: Run) -> None:
+def tell(run: Run, done: int) -> None:
     """Say how the bins were scored, and where the time went."""
     model, check, quiet = run.model, run.check, run.quiet
-    way = "scanned" if model.scans else "in windows"
+    way = "by scanning" if model.scans else "in windows"
     why = "" if model.scans or run.options.windows else ", as this network cannot scan"
     several = f" on {model.devices} devices" if model.devices > 1 else ""
-    where = f", by the workers of {run.options.cluster}" if run.options.cluster else ""
-    half = model.contract.precision
-    rounded = "" if half == "float32" else f", in {half}"
+    where = "" if run.options.cluster is None else f", by the workers of {run.options.cluster}"
+    precision = model.contract.precision
+    rounded = "" if precision == "float32" else f", in {precision}"
+    took = time.monotonic() - run.began
+    say(f"{done:,} bins in {took:,.1f} s, {done / took:,.0f} bins/s", quiet=quiet)
     say(
         f"scored {way}{why}, by ONNX Runtime on {model.provider}{several}{rounded}{where}",
         quiet=quiet,

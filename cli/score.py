@@ -1,7 +1,9 @@
 """`tfbind score`."""
 
 import os
+import re
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
@@ -32,9 +34,9 @@ from .options import (
     Signals,
     Threads,
 )
-from .outputs import Format, Layout, Place, format_of, targets, write
+from .outputs import SUFFIXES, Format, Layout, Place, format_of, targets, write
 from .places import shard_in
-from .progress import progress, say
+from .progress import Tally, progress, say
 from .resume import (
     about_scores,
     is_finished,
@@ -110,7 +112,8 @@ def score(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Only part I of N of the bins of a file; the outputs concatenate to the whole.",
+            help="Only part I of N of the bins of a file, as bedGraph or BED; the outputs "
+            "concatenate to the whole.",
         ),
     ] = None,
     output: Annotated[
@@ -202,7 +205,8 @@ def score(
         if finished:
             refuse_other(wanted, layout)
             leave_finished(stream)
-            say(f"{output} is complete: nothing to do", quiet=quiet)
+            known = "" if header and format_ != "bigwig" else " (by its name; --force replaces it)"
+            say(f"{output} is complete{known}: nothing to do", quiet=quiet)
             return
         tasks = [name for one in wanted for name in one.tasks]
         with ExitStack() as stack:
@@ -210,16 +214,24 @@ def score(
             if resume:
                 about = about_scores(loaded, sources, tasks, missing)
                 journal = stack.enter_context(open_journal(wanted, about, quiet))
-            advance = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
-            scored = run.scored(reader, tasks, journal, advance, stack)
+            bar = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
+            tally = Tally(bar)
+            scored = run.scored(reader, tasks, journal, tally, stack)
             write(scored, wanted, layout, place, sources, run.times)
             if journal is not None:
                 journal.path.unlink(missing_ok=True)
-    tell(run)
+    tell(run, int(tally.total))
 
 
 def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool) -> None:
     """Refuse what cannot be done whatever the model is."""
+    told = SUFFIXES.get(Path(output).suffix.lower(), format_)
+    if told != format_:
+        raise typer.BadParameter(f"the name {output} is that of a {told}, not of a {format_}")
+    if output.endswith((".gz", ".bgz")):
+        raise typer.BadParameter(f"{output} would not be compressed: pipe into bgzip > {output}")
+    if odd := re.search(r"\{(?!task\})\w*\}", output):
+        raise typer.BadParameter(f"found {odd[0]} in {output}, expected {{task}} or nothing")
     if format_ == "bigwig" and output == "-":
         raise typer.BadParameter("a bigWig cannot be written to a pipe: give -o FILE")
     if format_ == "bigwig" and shard is not None:

@@ -274,7 +274,8 @@ def test_a_finished_file_is_left_alone(
     made = (output.read_bytes(), output.stat().st_mtime_ns)
     again = tfbind(*command, stdin=bins.read_bytes(), env=trained.env)
     ok(again)
-    assert b"is complete: nothing to do" in again.stderr
+    assert b"is complete" in again.stderr
+    assert b": nothing to do" in again.stderr
     assert (output.read_bytes(), output.stat().st_mtime_ns) == made
     assert list(tmp_path.iterdir()) == [output]
 
@@ -288,8 +289,8 @@ def test_a_finished_file_of_another_model_is_refused(
     other = ("score", two_tasks, bins, "--task", "bound", "--resume", "-o", output)
     done = tfbind(*other, env=trained.env)
     assert done.returncode == 1
-    assert b"is of another run (they differ in" in done.stderr
-    assert b"give --force" in done.stderr
+    assert b"exists and is of another run (they differ in" in done.stderr
+    assert b"--force replaces it" in done.stderr
     assert output.read_bytes() == kept
     ok(tfbind(*other, "--force", env=trained.env))
     assert b"task=bound" in output.read_bytes()[:400]
@@ -431,3 +432,38 @@ def test_several_tasks_in_one_file_need_bed(
     assert [len(line.split(b"\t")) for line in first[1:]] == [5, 5]
     chosen = tfbind("score", two_tasks, bins, "--task", "half", env=trained.env)
     assert ok(chosen).splitlines()[0].endswith(b"\ttask=half")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-o", "x.bedGraph.gz"), "pipe into bgzip"),
+        (("-o", "x.bw", "--format", "bed"), "is that of a bigwig"),
+        (("-o", "{tusk}.bw"), "found {tusk}"),
+        (("--shard", ""), "expected I/N"),
+        (("--cluster", ""), "expected local:N"),
+        (("--cluster", "tcp://localhost"), "expected local:N"),
+        (("--cluster", "http://localhost:8786"), "expected local:N"),
+        (("--cluster", "tcp://localhost:99999"), "expected local:N"),
+        (("--device", "nonsense"), "expected auto, cpu"),
+    ],
+)
+def test_wrong_usage_is_told_at_once(
+    tfbind: Tfbind, trained: Trained, bins: Path, options: tuple[str, ...], said: str
+) -> None:
+    done = tfbind("score", trained.onnx, bins, *options, env=trained.env)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.decode().replace("|", " ").split())
+    assert done.stdout == b""
+
+
+def test_a_keras_network_is_no_model(tfbind: Tfbind, trained: Trained, bins: Path) -> None:
+    done = tfbind("score", trained.keras, bins, env=trained.env)
+    assert done.returncode == 1
+    assert b"tfbind export" in done.stderr
+
+
+def test_the_summary_counts_the_bins(tfbind: Tfbind, trained: Trained, bins: Path) -> None:
+    done = tfbind("score", trained.onnx, bins, "--shard", "1/100", env=trained.env)
+    ok(done)
+    assert re.search(r"^tfbind: 999 bins in [\d.]+ s, [\d,]+ bins/s$", done.stderr.decode(), re.M)

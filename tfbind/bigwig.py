@@ -196,7 +196,7 @@ class BigWigWriter:
             raise self._refusal(error) from error
 
     def _refusal(self, error: OSError, need: str = "") -> InputError:
-        advice = f"; make room{need} and give the command again" if error.errno in FULL else ""
+        advice = f"; make room{need} and run this again" if error.errno in FULL else ""
         return InputError(f"cannot be written: {error.strerror}{advice}", path=self._name)
 
     def _write(self) -> None:
@@ -238,7 +238,7 @@ class BigWigWriter:
                 whole = False
         if not whole:
             raise InputError(
-                "was not written whole; make room on its disk and give the command again",
+                "was not written whole; make room on its disk and run this again",
                 path=self._name,
             )
 

@@ -100,6 +100,11 @@ class Model:
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", path=path) from error
         self.path = str(path)
+        if content.startswith(b"PK"):
+            raise InputError(
+                "is no ONNX file, but seems to be a Keras network: tfbind export makes one of it",
+                path=path,
+            )
         self.sha256 = hashlib.sha256(content).hexdigest()
         away = elsewhere and device.startswith("cuda")
         self._runtime = Runtime(content, "cpu" if away else device, self.path, tf32=tf32)

@@ -71,7 +71,7 @@ class Runtime:
 
     def __init__(self, content: bytes, device: str, path: str, *, tf32: bool = False) -> None:
         sessions = [
-            (name, _session(content, name, path, tf32=tf32)) for name in _device_names(device)
+            (name, _session(content, name, path, tf32=tf32)) for name in device_names(device)
         ]
         first = sessions[0][1]
         self.provider: str = first.get_providers()[0].removesuffix("ExecutionProvider")
@@ -146,7 +146,14 @@ class _Call:
         return made
 
 
-def _device_names(device: str) -> Sequence[str]:
+def device_names(device: str) -> Sequence[str]:
+    """Part a list of devices by its commas.
+
+    Raises
+    ------
+    InputError
+        If one is none, or they are of several kinds.
+    """
     names = device.split(",")
     kinds = {name.partition(":")[0] for name in names}
     known = all(re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) for name in names)
