@@ -205,7 +205,7 @@ def score(
         if finished:
             refuse_other(wanted, layout)
             leave_finished(stream)
-            known = "" if header and format_ != "bigwig" else " (by its name; --force replaces it)"
+            known = "" if first and format_ != "bigwig" else " (by its name; --force replaces it)"
             say(f"{output} is complete{known}: nothing to do", quiet=quiet)
             return
         tasks = [name for one in wanted for name in one.tasks]

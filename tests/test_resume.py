@@ -264,18 +264,30 @@ def test_scores_of_another_model_or_signal_are_refused(
     assert b"was begun with the signal dnase" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bw"])
+@pytest.mark.parametrize(
+    ("name", "options", "known"),
+    [
+        ("preds.bedGraph", (), "is complete: nothing"),
+        ("preds.bedGraph", ("--no-header",), "is complete (by its name; --force replaces it)"),
+        ("preds.bw", (), "is complete (by its name; --force replaces it)"),
+    ],
+)
 def test_a_finished_file_is_left_alone(
-    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path, name: str
+    tfbind: Tfbind,
+    trained: Trained,
+    bins: Path,
+    tmp_path: Path,
+    name: str,
+    options: tuple[str, ...],
+    known: str,
 ) -> None:
     output = tmp_path / name
-    command = ("score", trained.onnx, "--resume", "-o", output)
+    command = ("score", trained.onnx, "--resume", "-o", output, *options)
     ok(tfbind(*command, stdin=bins.read_bytes(), env=trained.env))
     made = (output.read_bytes(), output.stat().st_mtime_ns)
     again = tfbind(*command, stdin=bins.read_bytes(), env=trained.env)
     ok(again)
-    assert b"is complete" in again.stderr
-    assert b": nothing to do" in again.stderr
+    assert known in again.stderr.decode()
     assert (output.read_bytes(), output.stat().st_mtime_ns) == made
     assert list(tmp_path.iterdir()) == [output]
 
@@ -467,3 +479,14 @@ def test_the_summary_counts_the_bins(tfbind: Tfbind, trained: Trained, bins: Pat
     done = tfbind("score", trained.onnx, bins, "--shard", "1/100", env=trained.env)
     ok(done)
     assert re.search(r"^tfbind: 999 bins in [\d.]+ s, [\d,]+ bins/s$", done.stderr.decode(), re.M)
+
+
+def test_a_finished_part_is_known_by_its_name(
+    tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "preds.2.bedGraph"
+    command = ("score", trained.onnx, bins, "--shard", "2/2", "--resume", "-o", output)
+    ok(tfbind(*command, env=trained.env))
+    again = tfbind(*command, env=trained.env)
+    ok(again)
+    assert b"is complete (by its name; --force replaces it): nothing to do" in again.stderr

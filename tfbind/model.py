@@ -41,7 +41,7 @@ BASES_OF_WINDOWS = 32 * 1024
 ON_CUDA = 16
 """How many times longer chunks are on a GPU, which has more to keep busy."""
 
-__all__ = ["CHUNK", "CHUNK_OF_WINDOWS", "ON_CUDA", "Model", "Scores"]
+__all__ = ["CHUNK", "Model", "Scores"]
 
 
 class Model:
