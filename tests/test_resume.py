@@ -282,7 +282,7 @@ def test_a_finished_file_is_left_alone(
     known: str,
 ) -> None:
     output = tmp_path / name
-    command = ("score", trained.onnx, "--resume", "-o", output, *options)
+    command: list[str | Path] = ["score", trained.onnx, "--resume", "-o", output, *options]
     ok(tfbind(*command, stdin=bins.read_bytes(), env=trained.env))
     made = (output.read_bytes(), output.stat().st_mtime_ns)
     again = tfbind(*command, stdin=bins.read_bytes(), env=trained.env)
