@@ -1,19 +1,16 @@
 """`tfbind bin`."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Alias, ChrPrefix, Force, Output, Quiet
 from .places import (
-    Prefix,
     alias_in,
-    comma_list,
+    places,
     read_interval_set,
     refuse_stdin_twice,
-    regions_in,
     shard_in,
 )
 from .progress import Advance, advancing, progress, say
@@ -21,7 +18,7 @@ from .streams import refuse_existing, writing
 
 if TYPE_CHECKING:
     from tfbind.bins import Bins, Block
-    from tfbind.regions import IntervalSet, Region
+    from tfbind.regions import IntervalSet
 
 
 def bin_(
@@ -99,7 +96,7 @@ def bin_(
     refuse_existing(output, force=force)
     refuse_stdin_twice(genome, exclude)
     part = shard_in(shard)
-    sizes, regions = _places(genome, chroms, region, alias, chr_prefix)
+    sizes, regions = places(genome, chroms, region, alias, chr_prefix)
     excluded = None if exclude is None else read_interval_set(exclude, alias_in(alias), chr_prefix)
     if excluded is not None:
         excluded.axis.origins(list(sizes))
@@ -115,29 +112,6 @@ def bin_(
             written += len(starts)
     if excluded is not None or skip_n is not None:
         say(f"kept {written:,} of {len(bins):,} bins", quiet=quiet)
-
-
-def _places(
-    genome: str,
-    chroms: list[str] | None,
-    region: list[str] | None,
-    alias: str | None,
-    prefix: Prefix,
-) -> "tuple[dict[str, int], list[Region] | None]":
-    """Give the sizes of the genome's contigs, and the regions that are asked for."""
-    from tfbind.genome import ContigNames, contig_sizes
-    from tfbind.regions import Region
-
-    sizes = contig_sizes(genome)
-    names = ContigNames(tuple(sizes), genome, alias_in(alias), prefix)
-    asked = comma_list(chroms)
-    only = {names.resolve(name, asked) for name in asked} or set(sizes)
-    if not region:
-        return sizes, ([Region(name) for name in only] if asked else None)
-    regions = regions_in("--region", region, sizes)
-    contigs = [one.contig for one in regions]
-    named = [replace(one, contig=names.resolve(one.contig, contigs)) for one in regions]
-    return sizes, [one for one in named if one.contig in only]
 
 
 def _filtered(

@@ -1,5 +1,6 @@
 """From options to the places that they name: contigs, regions, files of intervals."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -34,6 +35,29 @@ def alias_in(path: str | None) -> dict[str, str]:
     from tfbind.genome import read_alias
 
     return read_alias(path) if path else {}
+
+
+def places(
+    genome: str,
+    chroms: list[str] | None,
+    region: list[str] | None,
+    alias: str | None,
+    prefix: Prefix,
+) -> "tuple[dict[str, int], list[Region] | None]":
+    """Give the sizes of the genome's contigs, and the regions that are asked for."""
+    from tfbind.genome import ContigNames, contig_sizes
+    from tfbind.regions import Region
+
+    sizes = contig_sizes(genome)
+    names = ContigNames(tuple(sizes), genome, alias_in(alias), prefix)
+    asked = comma_list(chroms)
+    only = {names.resolve(name, asked) for name in asked} or set(sizes)
+    if not region:
+        return sizes, ([Region(name) for name in only] if asked else None)
+    regions = regions_in("--region", region, sizes)
+    contigs = [one.contig for one in regions]
+    named = [replace(one, contig=names.resolve(one.contig, contigs)) for one in regions]
+    return sizes, [one for one in named if one.contig in only]
 
 
 def read_interval_set(path: str, alias: dict[str, str], prefix: Prefix) -> "IntervalSet":
