@@ -41,7 +41,16 @@ class Signal:
             self._local.handle = open_bigwig(self.path)
         return self._local.handle
 
-    def values(self, contig: str, start: int, end: int) -> npt.NDArray[np.float32]:
+    def has_values(self, contig: str) -> bool:
+        """Tell whether the track covers anything of a contig, a key of `sizes`."""
+        try:
+            return bool(self._handle().stats(contig, type="coverage", exact=False)[0])
+        except RuntimeError:
+            return True  # a damaged index: reading the values tells where
+
+    def values(
+        self, contig: str, start: int, end: int, *, uncovered: float = 0
+    ) -> npt.NDArray[np.float32]:
         """Read the value of each base.
 
         Parameters
@@ -50,18 +59,19 @@ class Signal:
             A key of `sizes`.
         start, end : int
             May lie outside of the contig.
+        uncovered : float
+            The value where the track covers nothing and where the contig has ended.
 
         Returns
         -------
         ndarray, shape (end - start,), float32, in the unit of the track
-            0 where the track covers nothing and where the contig has ended.
 
         Raises
         ------
         InputError
             If the file is damaged there.
         """
-        values = np.zeros(end - start, np.float32)
+        values = np.full(end - start, uncovered, np.float32)
         first, last = max(start, 0), min(end, self.sizes[contig])
         if first < last:
             try:

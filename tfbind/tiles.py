@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tfbind.channels import Sources, channel
 from tfbind.channels.base import Array, Reader
-from tfbind.contract import Geometry, Input
+from tfbind.contract import Geometry, Input, fed
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
 from tfbind.intervals import Intervals, concatenate
@@ -35,8 +35,9 @@ class Tile:
         1 for a bin of the input, 0 for one that fills a gap.
     labels : ndarray, shape (experiments, bins), uint8
         `labels.UNBOUND`, `AMBIGUOUS` or `BOUND`; unbound where the weight is 0.
-    inputs : mapping of str to ndarray, shape (bases,)
-        Raw values of each input, from `flank` before the first bin to `flank` behind the last.
+    inputs : mapping of str to ndarray, shape (bases,) or (values,)
+        Raw values of each input that a graph is fed, from `flank` before the first bin to `flank`
+        behind the last; or the vector of the cell type.
     """
 
     contig: str
@@ -56,7 +57,8 @@ class BinCheck:
 
     Parameters
     ----------
-    geometry : Geometry
+    geometry : Geometry or None
+        None: the bins may be of any size.
     sources : Sources
     path : str or Path
         The name of the input, for messages.
@@ -70,11 +72,15 @@ class BinCheck:
     """
 
     def __init__(
-        self, geometry: Geometry, sources: Sources, path: str | Path, missing: Missing = "error"
+        self,
+        geometry: Geometry | None,
+        sources: Sources,
+        path: str | Path,
+        missing: Missing = "error",
     ) -> None:
         self.skipped = 0
         self.zeroed = 0
-        self._size = geometry.size
+        self._size = None if geometry is None else geometry.size
         self._sources = sources
         self._path = path
         self._missing = missing
@@ -98,15 +104,7 @@ class BinCheck:
             At the first bin of another size, or beyond the end of its contig, or on a contig that
             the genome, or (unless told otherwise) a signal, lacks.
         """
-        wrong = np.flatnonzero(batch.ends - batch.starts != self._size)
-        if len(wrong):
-            found = batch.ends[wrong[0]] - batch.starts[wrong[0]]
-            self._refuse(
-                batch,
-                wrong[0],
-                f"found a bin of {found} bp, expected {self._size} bp; bedtools intersect needs "
-                "-wa (or -u) to leave bins whole",
-            )
+        self._refuse_other_sizes(batch)
         names = [self._resolve(batch, code) for code in range(len(batch.contigs))]
         sizes = np.array([self._sources.genome.sizes[name] for name in names], np.int64)
         beyond = np.flatnonzero(batch.ends > sizes[batch.codes])
@@ -120,6 +118,19 @@ class BinCheck:
                 "assembly?",
             )
         return self._without_missing(batch, names), names
+
+    def _refuse_other_sizes(self, batch: Intervals) -> None:
+        if self._size is None:
+            return
+        wrong = np.flatnonzero(batch.ends - batch.starts != self._size)
+        if len(wrong):
+            found = batch.ends[wrong[0]] - batch.starts[wrong[0]]
+            self._refuse(
+                batch,
+                wrong[0],
+                f"found a bin of {found} bp, expected {self._size} bp; bedtools intersect needs "
+                "-wa (or -u) to leave bins whole",
+            )
 
     def _refuse(self, batch: Intervals, index: int, message: str) -> None:
         raise InputError(message, path=self._path, line=int(batch.numbers[index]))
@@ -175,7 +186,7 @@ class Stretches:
     def __init__(self, geometry: Geometry, inputs: Sequence[Input], sources: Sources) -> None:
         self._geometry = geometry
         self._readers: dict[str, Reader] = {
-            spec.name: channel(spec).reader(sources) for spec in inputs
+            spec.name: channel(spec).reader(sources) for spec in fed(inputs)
         }
 
     def read(self, contig: str, start: int, bins: int) -> dict[str, Array]:
@@ -191,7 +202,7 @@ class Stretches:
 
         Returns
         -------
-        dict of str to ndarray, shape (bases,)
+        dict of str to ndarray, shape (bases,) or (values,)
             By input; blank beyond the ends of the contig.
         """
         first = start - self._geometry.flank
