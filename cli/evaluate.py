@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from tfbind.evaluation import Metrics
+    from tfbind.evaluation import Metrics, Ranking
     from tfbind.intervals import Intervals
-    from tfbind.matching import Matched
+    from tfbind.matching import Matched, Table
 
 PICTURES = ("png", "svg", "pdf")
 LABEL_COLUMN = 4
@@ -40,7 +40,19 @@ Scores = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option("--labels", metavar="FILE", help="Bins with labels, from tfbind label."),
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Bins with labels, from tfbind label, or a label table of the ENCODE-DREAM challenge.",
+    ),
+]
+Cell = Annotated[
+    str | None,
+    typer.Option(
+        "--cell",
+        metavar="NAME",
+        help="Take the labels from this column of --labels, by its name in the header.",
+    ),
 ]
 ScoreColumn = Annotated[
     int | None,
@@ -73,6 +85,7 @@ def evaluate(
     labels: Labels = None,
     score_column: ScoreColumn = None,
     label_column: LabelColumn = None,
+    cell: Cell = None,
     json: Json = False,
     plot: Plot = None,
     output: Output = "-",
@@ -84,7 +97,8 @@ def evaluate(
     SCORES is what tfbind score --format bed writes: contig, start, end, any columns, score. The
     labels, B, A or U as tfbind label writes them, come from --labels, or stand in column 4 of
     SCORES itself. Both files hold the same bins, in any order, each once; labels of contigs
-    without any score are left out and counted. Scores are compared as 32-bit floats.
+    without any score are left out and counted. Scores are compared as 32-bit floats. A label table
+    of the ENCODE-DREAM challenge, with the header chr start stop CELL..., does for --labels.
 
     Writes a table on a terminal, else lines of metric, tab, value:
 
@@ -109,23 +123,17 @@ def evaluate(
         tfbind label --conservative idr.narrowPeak < bins.bed \\
           | tfbind score ctcf.onnx --format bed | tfbind evaluate --json
     """
-    import numpy as np
-
-    from tfbind.evaluation import ranked, summary
-    from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
-
     if labels in STDIN_NAMES and scores in STDIN_NAMES:
         raise typer.BadParameter("scores and labels cannot both come from standard input")
+    if cell is not None and labels is None:
+        raise typer.BadParameter("--cell names a column of --labels: give both")
+    if cell is not None and label_column is not None:
+        raise typer.BadParameter("--cell and --label-column both choose the labels: give one")
     refuse_existing(output, force=force)
     if plot is not None:
         _check_plot(plot, force=force)
-    matched = _read(scores, labels, score_column, label_column, quiet=quiet)
-    bound, unbound = (matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
-    try:
-        ranking = ranked(bound, unbound)
-    except InputError as error:
-        raise InputError(error.message, path=_name(labels or scores)) from error
-    metrics = summary(ranking, int(np.count_nonzero(matched.labels == AMBIGUOUS)))
+    matched = _read(scores, labels, score_column, label_column, cell, quiet=quiet)
+    ranking, metrics = measures(matched, _name(labels or scores))
     if plot is not None:
         from tfbind.plots import draw_curves
 
@@ -133,7 +141,22 @@ def evaluate(
             title = f"{Path(_name(scores)).name} against {Path(_name(labels or scores)).name}"
             draw_curves(ranking, metrics, part, kind=_suffix(plot), title=title)
     files = {"scores": _name(scores), "labels": _name(labels or scores)}
-    _write(metrics, files, matched.unscored, json=json, output=output, force=force)
+    write_metrics(metrics, files, matched.unscored, json=json, output=output, force=force)
+
+
+def measures(matched: "Matched", path: str) -> "tuple[Ranking, Metrics]":
+    """Rank the scores of bound and unbound bins; `path` holds the labels."""
+    import numpy as np
+
+    from tfbind.evaluation import ranked, summary
+    from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+
+    bound, unbound = (matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
+    try:
+        ranking = ranked(bound, unbound)
+    except InputError as error:
+        raise InputError(error.message, path=path) from error
+    return ranking, summary(ranking, int(np.count_nonzero(matched.labels == AMBIGUOUS)))
 
 
 def _name(path: str) -> str:
@@ -160,11 +183,11 @@ def _read(
     labels: str | None,
     score_column: int | None,
     label_column: int | None,
+    cell: str | None,
     *,
     quiet: bool,
 ) -> "Matched":
-    from tfbind.errors import three
-    from tfbind.matching import labels_of, match, read_table, scores_of
+    from tfbind.matching import match, read_table, scores_of
 
     contigs: dict[str, int] = {}
     with ExitStack() as stack:
@@ -173,13 +196,7 @@ def _read(
         if labels is None:
             return _read_one(score_stream, score_path, score_column, label_column, quiet=quiet)
         label_stream, label_path = stack.enter_context(reading(labels, what="--labels FILE"))
-        with progress("labels", "bins", total=None, quiet=quiet) as advance:
-            labelled = read_table(
-                advancing(_reader(label_stream, label_path), advance),
-                label_path,
-                contigs,
-                [lambda batch: labels_of(batch, label_path, label_column or LABEL_COLUMN)],
-            )
+        labelled = read_labels(label_stream, label_path, contigs, cell, label_column, quiet=quiet)
         with progress("scores", "bins", total=None, quiet=quiet) as advance:
             scored = read_table(
                 advancing(_reader(score_stream, score_path), advance),
@@ -189,6 +206,14 @@ def _read(
                 like=labelled,
             )
     matched = match(scored, labelled)
+    tell_unscored(matched, quiet=quiet)
+    return matched
+
+
+def tell_unscored(matched: "Matched", *, quiet: bool) -> None:
+    """Say how many labels had no score, if any."""
+    from tfbind.errors import three
+
     if matched.unscored:
         names = matched.unscored_contigs
         say(
@@ -196,7 +221,51 @@ def _read(
             f"({three(names)})",
             quiet=quiet,
         )
-    return matched
+
+
+def read_labels(
+    stream: "BinaryIO",
+    path: str,
+    contigs: dict[str, int],
+    cell: str | None,
+    column: int | None,
+    *,
+    quiet: bool,
+    likely: str | None = None,
+) -> "Table":
+    """Read one column of labels, of labelled BED or of a label table of the challenge.
+
+    Of a table that is the `likely` cell type, unless one is chosen.
+    """
+    from itertools import chain
+
+    from tfbind.dream import choose_cell, table_as_bed
+    from tfbind.intervals import IntervalReader
+    from tfbind.labels import column_names
+    from tfbind.matching import labels_of, read_table
+
+    text, cells = table_as_bed(stream, path)
+    if cells and column is None:
+        column = LABEL_COLUMN + choose_cell(cells, cell or likely, path)
+    reader = IntervalReader(text, path)
+    batches = iter(reader)
+    head = [batch for batch in (next(batches, None),) if batch is not None]
+    if cell is not None and column is None:
+        names = column_names(reader.header, reader.columns)
+        if names is None:
+            raise InputError(
+                "found no header that names the columns, which --cell chooses by; give "
+                "--label-column N",
+                path=path,
+            )
+        column = LABEL_COLUMN + choose_cell(names, cell, path)
+    with progress("labels", "bins", total=None, quiet=quiet) as advance:
+        return read_table(
+            advancing(chain(head, batches), advance),
+            path,
+            contigs,
+            [lambda batch: labels_of(batch, path, column or LABEL_COLUMN)],
+        )
 
 
 def _reader(stream: "BinaryIO", path: str) -> "Iterator[Intervals]":
@@ -243,7 +312,7 @@ def _read_one(
     return Matched(values, codes)
 
 
-def _write(
+def write_metrics(
     metrics: "Metrics",
     files: dict[str, str],
     unscored: int,
@@ -252,6 +321,7 @@ def _write(
     output: str,
     force: bool,
 ) -> None:
+    """Write a table on a terminal, else lines or JSON."""
     import sys
     from json import dumps
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 import typer
 
@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from tfbind.model import Scores
     from tfbind.pipeline import Times
 
-Format = Literal["bedgraph", "bed", "bigwig"]
+Format = Literal["bedgraph", "bed", "bigwig", "dream"]
 Scored = Iterator[tuple["Intervals", "Scores"]]
 
 TASK = "{task}"
-SUFFIXES: dict[str, Format] = {".bw": "bigwig", ".bigwig": "bigwig", ".bed": "bed"}
+SUFFIXES: dict[str, Format] = {
+    ".bw": "bigwig",
+    ".bigwig": "bigwig",
+    ".bed": "bed",
+    ".tab.gz": "dream",
+}
+
+
+class Writer(Protocol):
+    """What takes text, to write or to compress it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take text."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,13 @@ class Target:
 
 def format_of(asked: Format | None, output: str) -> Format:
     """Take the format that was asked for, or else the one that the file's name tells."""
-    return asked or SUFFIXES.get(Path(output).suffix.lower(), "bedgraph")
+    return asked or told_format(output) or "bedgraph"
+
+
+def told_format(output: str) -> Format | None:
+    """Tell the format that a file's name stands for, if any."""
+    name = Path(output).name.lower()
+    return next((told for suffix, told in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
 def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Format) -> list[Target]:
@@ -46,9 +64,10 @@ def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Form
     if TASK in output:
         return [Target(output.replace(TASK, name), (name,)) for name in chosen]
     if len(chosen) > 1 and format_ != "bed":
+        name = "F.{task}.PC-3.tab.gz" if format_ == "dream" else "NAME.{task}.bw"
         raise typer.BadParameter(
             f"the model has the tasks {', '.join(tasks)}: choose one by --task, give a file to "
-            "each by -o 'NAME.{task}.bw', or write all as columns by --format bed"
+            f"each by -o '{name}', or write all as columns by --format bed"
         )
     return [Target(output, chosen)]
 
@@ -92,7 +111,7 @@ class Layout:
 
     Attributes
     ----------
-    format : 'bedgraph', 'bed' or 'bigwig'
+    format : 'bedgraph', 'bed', 'bigwig' or 'dream'
     header : bytes
         The `#tfbind` line without its end; empty if there is to be no header, as for all parts of
         an input but the first.
@@ -141,11 +160,15 @@ def write(
 def _write_text(
     scored: Scored, wanted: Sequence[Target], layout: Layout, place: Place, times: "Times"
 ) -> None:
-    """Write bedGraph or BED, the text of a batch made while the one before is written."""
+    """Write text, that of a batch made while the one before is written."""
+    from tfbind.dream import gzipped
     from tfbind.pipeline import ahead
 
     with ExitStack() as stack:
-        outs = [stack.enter_context(place.stream(target.path)) for target in wanted]
+        files = [stack.enter_context(place.stream(target.path)) for target in wanted]
+        outs: Sequence[Writer] = files
+        if layout.format == "dream":
+            outs = [stack.enter_context(gzipped(file)) for file in files]
         for out, target in zip(outs, wanted, strict=True):
             out.write(layout.first_line(target))
         made = times.drawing("format", _texts(scored, wanted, layout))
@@ -156,9 +179,14 @@ def _write_text(
 
 
 def _texts(scored: Scored, wanted: Sequence[Target], layout: Layout) -> Iterator[list[bytes]]:
+    from tfbind.dream import submission_lines
     from tfbind.tracks import Centres, bed_score_lines, bedgraph_lines
 
     columns = _columns(wanted)
+    if layout.format == "dream":
+        for batch, scores in scored:
+            yield [submission_lines(batch, scores[:, some[0]], layout.path) for some in columns]
+        return
     if layout.format == "bedgraph":
         centres = [Centres(layout.contract.geometry, layout.path) for _ in wanted]
         if layout.before is not None:
