@@ -1,16 +1,17 @@
 """`tfbind features`."""
 
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .inputs import open_sources, signal_files
+from .inputs import default_cell, open_sources, signal_files
 from .options import (
     Alias,
     BedInput,
+    Channels,
     ChrPrefix,
+    Expression,
     Fasta,
     Force,
     Missing,
@@ -20,6 +21,7 @@ from .options import (
 )
 from .progress import advancing, progress, say
 from .streams import reading, refuse_terminal, writing
+from .table import Wanted, is_table, write_table
 
 if TYPE_CHECKING:
     from tfbind.intervals import Intervals
@@ -30,6 +32,8 @@ def features(
     bed: BedInput = "-",
     fasta: Fasta = None,
     signal: Signals = None,
+    channel: Channels = None,
+    expression: Expression = None,
     cell: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The cell type; default: the first signal's file name."),
@@ -51,6 +55,24 @@ def features(
     float32: Annotated[
         bool, typer.Option("--float32", help="Store signals in 32 bits instead of 16.")
     ] = False,
+    tsv: Annotated[
+        bool,
+        typer.Option("--tsv", help="Write a table instead of tiles; -o FILE.tsv means it too."),
+    ] = False,
+    set_: Annotated[
+        Literal["bin", "baseline"] | None,
+        typer.Option(
+            "--set", metavar="bin|baseline", help="What the table tells of a bin; default: bin."
+        ),
+    ] = None,
+    uncovered: Annotated[
+        Literal["zero", "skip"] | None,
+        typer.Option(
+            metavar="zero|skip",
+            help="In the table, bases that a signal does not cover are 0 (mean0 of "
+            "bigWigAverageOverBed) or are left out (its mean); default: zero.",
+        ),
+    ] = None,
     missing: Missing = "error",
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
@@ -65,7 +87,8 @@ def features(
 
     Writes an Arrow IPC stream: a row for each run of bins, with the base codes (A 0, C 1, G 2,
     T 3, other 4) and the raw values of each signal under the windows of all its bins. Every bin
-    is in exactly one tile.
+    is in exactly one tile. Shape and motif scores are made from the bases by the network itself,
+    so tiles only name them; expression is joined by the name of the cell type.
 
     For example:
 
@@ -73,27 +96,54 @@ def features(
         tfbind bin hg19.fa | tfbind label --conservative ctcf.narrowPeak \\
           | tfbind sample --accessible dnase.narrowPeak \\
           | tfbind features --fasta hg19.fa --signal dnase=K562.bw --cell K562 > K562.tiles
+
+    With --tsv it writes a table for other learners instead: a line that names the columns, then a
+    line for each interval, of any size, in order: its columns as they were read, and behind them
+    gc (the share of G and C among the known bases), NAME.mean and NAME.max of each signal,
+    NAME.score of each motif (--channel motif=FILE: log-odds, the best of both strands of the hits
+    wholly inside) and MGW.mean, ProT.mean, Roll.mean, HelT.mean (--channel shape: angstrom,
+    degrees). --set baseline tells of each signal, motif and feature of shape the mean, max and
+    quantiles .99 .95 .90 .75 .50 (q99 to q50) over the window: the bin and (--window - --size) / 2
+    = 400 bp on each side, inside the contig. The organisers of the ENCODE-DREAM challenge took
+    these of motif scores. NA stands where nothing is known. Values are raw: to standardise them is
+    the learner's business.
+
+    \b
+        tfbind bin hg19.fa | tfbind label --conservative ctcf.narrowPeak \\
+          | tfbind features --tsv --fasta hg19.fa --signal dnase=K562.bw > K562.tsv
+        Rscript -e 't <- read.delim("K562.tsv"); glm(label == "B" ~ gc + dnase.max, binomial, t)'
+        python -c 'import pandas; print(pandas.read_csv("K562.tsv", sep="\\t").describe())'
     """
+    from tfbind.channels import described
     from tfbind.contract import Geometry, Input, Tiles
+    from tfbind.distribution import sampled
     from tfbind.intervals import IntervalReader
     from tfbind.tilefiles import write_tiles
     from tfbind.tiles import BinCheck, Stretches, cut_tiles
 
-    refuse_terminal(output, "tiles are binary")
-    files = signal_files(signal)
-    sources = open_sources(fasta, files, alias, chr_prefix)
     geometry = Geometry(window, size, stride)
+    asked = [*(channel or []), *([f"expression={expression}"] if expression else [])]
+    wanted = Wanted(set_, uncovered, asked, geometry.flank)
+    files = signal_files(signal)
+    if is_table(output, wanted, asked=tsv):
+        sources = open_sources(fasta, files, alias, chr_prefix)
+        write_table(bed, sources, wanted, names, missing, output, force=force, quiet=quiet)
+        return
+    refuse_terminal(output, "tiles are binary")
+    sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(files))
     stored: Literal["float16", "float32"] = "float32" if float32 else "float16"
     inputs = (
         Input("sequence", "sequence", "uint8"),
         *(Input(name, "signal", stored) for name in files),
+        *map(described, asked),
     )
     with reading(bed, what="BED") as (stream, path), writing(output, force=force) as out:
         reader = IntervalReader(stream, path)
         batches = iter(reader)
         first = next(batches, None)
         experiments = _experiment_names(first, reader.header, names, path)
-        contents = Tiles(geometry, inputs, experiments, cell or _default_cell(files), tile)
+        signals = {name: sampled(one, *sources.where(one)) for name, one in sources.signals.items()}
+        contents = Tiles(geometry, inputs, experiments, sources.cell, tile, signals)
         check = BinCheck(geometry, sources, path, missing)
         stretches = Stretches(geometry, inputs, sources)
         with progress("tiles", "bins", total=None, quiet=quiet) as advance:
@@ -104,10 +154,6 @@ def features(
     say(_summary(counts, contents.cell, check), quiet=quiet)
     if not experiments:
         say("the bins had no labels: these tiles cannot be learnt from", quiet=quiet)
-
-
-def _default_cell(files: dict[str, str]) -> str:
-    return next((Path(path).stem for path in files.values()), "")
 
 
 def _experiment_names(

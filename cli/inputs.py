@@ -2,6 +2,7 @@
 
 import functools
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -32,13 +33,21 @@ def signal_files(given: list[str] | None) -> dict[str, str]:
     return files
 
 
+def default_cell(files: dict[str, str]) -> str:
+    """Take the cell type's name from the first signal's file."""
+    return next((Path(path).stem for path in files.values()), "")
+
+
 def open_sources(
     fasta: str | None,
     signals: dict[str, str],
     alias: str | None,
     prefix: Literal["add", "strip"] | None,
+    cell: str = "",
+    tables: dict[str, str] | None = None,
 ) -> "Sources":
-    """Open a genome and signals, with the ways to find a contig under another name."""
+    """Open a genome, signals and tables, with the ways to find a contig under another name."""
+    from tfbind.cells import read_cell_table
     from tfbind.channels import Sources
     from tfbind.genome import ContigNames, Genome
     from tfbind.signal import Signal
@@ -46,7 +55,13 @@ def open_sources(
     if fasta is None:
         raise typer.BadParameter("no genome: give --fasta FILE or set TFBIND_FASTA")
     names = functools.partial(ContigNames, alias=alias_in(alias), prefix=prefix)
-    sources = Sources(Genome(fasta), {name: Signal(path) for name, path in signals.items()}, names)
+    sources = Sources(
+        Genome(fasta),
+        {name: Signal(path) for name, path in signals.items()},
+        names,
+        cell,
+        {name: read_cell_table(path) for name, path in (tables or {}).items()},
+    )
     for doubt in sources.longer_contigs()[:1]:
         say(doubt, quiet=False)
     return sources

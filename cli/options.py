@@ -39,6 +39,23 @@ Signals = Annotated[
         "separated by commas.",
     ),
 ]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="KIND[=FILE]",
+        help="A further input: shape; motif=FILE (MEME or JASPAR); expression=FILE (a table with "
+        "a line for each cell type); repeatable.",
+    ),
+]
+Expression = Annotated[
+    str | None,
+    typer.Option(
+        "--expression",
+        metavar="FILE",
+        help="Values of cell types: tab-separated, a header, the first column the cell type.",
+    ),
+]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Write here; - is standard output.")
 ]

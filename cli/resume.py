@@ -84,6 +84,8 @@ def about_scores(
         "the tasks": ",".join(tasks),
         "the genome": content_hash(sources.genome.path),
         **{f"the signal {name}": content_hash(one.path) for name, one in sources.signals.items()},
+        "the cell type": sources.cell,
+        **{f"the table {name}": content_hash(one.path) for name, one in sources.tables.items()},
         "--missing": missing,
         "--alias": str(sorted(names.alias.items())),
         "--chr-prefix": str(names.prefix),

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,11 +182,49 @@ def wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) -> 
     return found
 
 
+def wanted_table(contract: "Contract", path: str | None) -> dict[str, str]:
+    """Match a table of cell types to the input of the model that wants one."""
+    wanted = [spec.name for spec in contract.inputs if spec.along == "cell"]
+    if path is not None and len(wanted) != 1:
+        raise typer.BadParameter(
+            f"--expression {path}: the model has {len(wanted)} inputs of cell types"
+        )
+    return {} if path is None else {wanted[0]: path}
+
+
+@contextmanager
+def doubts(contract: "Contract", sources: "Sources") -> Iterator[None]:
+    """Meanwhile compare each signal with those that the model was trained on; tell what differs."""
+    from tfbind.distribution import difference, sampled
+
+    def compare() -> None:
+        for spec in contract.signals:
+            if spec.trained is None or spec.ranks:
+                continue
+            signal = sources.signals[spec.name]
+            try:
+                found = sampled(signal, *sources.where(signal))
+            except InputError:
+                return  # scoring tells it, if it comes there
+            if text := difference(found, spec.trained):
+                say(
+                    f"the signal {spec.name!r} of {signal.path} is unlike the training's: {text}; "
+                    "scores may be off: is it scaled alike?",
+                    quiet=False,
+                )
+
+    thread = threading.Thread(target=compare, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
 def provenance(model: "Model", sources: "Sources", described: list[str]) -> bytes:
     """Say what the scores are of; nothing here differs between two runs of the same."""
     import tfbind
 
     signals = [f"signal:{name}={Path(one.path).name}" for name, one in sources.signals.items()]
+    cell = any(spec.along == "cell" for spec in model.contract.inputs)
     parts = [
         "#tfbind",
         f"version={tfbind.__version__}",
@@ -197,6 +235,8 @@ def provenance(model: "Model", sources: "Sources", described: list[str]) -> byte
         *described,
         f"genome={Path(sources.genome.path).name}",
         *signals,
+        *([f"cell={sources.cell}"] if cell else []),
+        *(f"table:{name}={Path(one.path).name}" for name, one in sources.tables.items()),
     ]
     return "\t".join(parts).encode()
 

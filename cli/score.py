@@ -3,7 +3,6 @@
 import os
 import re
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
@@ -22,11 +21,12 @@ from .foreign import (
     described,
     foreign_model,
 )
-from .inputs import open_sources, signal_files
+from .inputs import default_cell, open_sources, signal_files
 from .options import (
     Alias,
     BedInput,
     ChrPrefix,
+    Expression,
     Fasta,
     Force,
     Missing,
@@ -34,7 +34,7 @@ from .options import (
     Signals,
     Threads,
 )
-from .outputs import SUFFIXES, Format, Layout, Place, format_of, targets, write
+from .outputs import Format, Layout, Place, Target, format_of, targets, told_format, write
 from .places import shard_in
 from .progress import Tally, progress, say
 from .resume import (
@@ -45,11 +45,12 @@ from .resume import (
     open_journal,
     refuse_other,
 )
-from .run import Options, Run, provenance, tell, wanted_signals
-from .streams import is_pipe_or_device, is_regular, reading
+from .run import Options, Run, doubts, provenance, tell, wanted_signals, wanted_table
+from .streams import is_pipe_or_device, is_regular, reading, refuse_terminal
 
 if TYPE_CHECKING:
     from tfbind.intervals import IntervalReader, Intervals
+    from tfbind.model import Model
 
 
 def score(
@@ -60,13 +61,23 @@ def score(
     bed: BedInput = "-",
     fasta: Fasta = None,
     signal: Signals = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The cell type, for a model that wants its expression; default: the first "
+            "signal's file name.",
+        ),
+    ] = None,
+    expression: Expression = None,
     format_: Annotated[
-        Literal["bedgraph", "bed", "bigwig"] | None,
+        Literal["bedgraph", "bed", "bigwig", "dream"] | None,
         typer.Option(
             "--format",
-            metavar="bedgraph|bed|bigwig",
+            metavar="bedgraph|bed|bigwig|dream",
             help="bedgraph and bigwig: each score on its bin's central stride; bed: each line with "
-            "its score behind it. Default: what the name of the output ends in, or bedgraph.",
+            "its score behind it; dream: a submission to the ENCODE-DREAM challenge, gzip. "
+            "Default: what the name of the output ends in, or bedgraph.",
         ),
     ] = None,
     task: Annotated[
@@ -112,8 +123,8 @@ def score(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Only part I of N of the bins of a file, as bedGraph or BED; the outputs "
-            "concatenate to the whole.",
+            help="Only part I of N of the bins of a file, not as bigWig; the outputs concatenate "
+            "to the whole.",
         ),
     ] = None,
     output: Annotated[
@@ -160,7 +171,8 @@ def score(
     by --input and the options behind it; what its graph tells need not be said.
 
     Writes bedGraph (the central 50 bp of a bin of 200 bp, so that neighbours touch), BED (the
-    line as it was read, the score behind it) or a bigWig with zoom levels.
+    line as it was read, the score behind it), a bigWig with zoom levels or, into a file named
+    .tab.gz, a submission to the ENCODE-DREAM challenge (the bin and its score, no header).
 
     For example:
 
@@ -168,6 +180,7 @@ def score(
         export TFBIND_FASTA=hg19.fa TFBIND_SIGNAL=K562.dnase.bw
         tfbind bin | tfbind score ctcf.onnx > preds.bedGraph
         tfbind bin | tfbind score ctcf.onnx --resume -o preds.bw
+        tfbind score ctcf.onnx ladder_regions.bed.gz -o L.CTCF.GM12878.tab.gz
         tfbind bin --size 32 --stride 32 \\
           | tfbind score maxatac.onnx --input ACGT+atac --step 32 --signal atac=K562.bw -o preds.bw
     """
@@ -191,16 +204,21 @@ def score(
         reader, number, before = _reader(stream, path, shard)
         loaded = how.open(model)
         wanted = targets(output, task, loaded.contract.tasks, format_)
+        if format_ == "dream":
+            _check_submissions(wanted, loaded, quiet=quiet)
         goes_on = resume and journal_path(wanted).exists()
         place = Place(force or goes_on, resume)
         finished = resume and not place.force and is_finished(wanted)
         if not finished:
             place.refuse_existing(wanted)
         files = wanted_signals(loaded.contract, signal_files(signal), quiet)
-        sources = open_sources(fasta, files, alias, chr_prefix)
+        tables = wanted_table(loaded.contract, expression)
+        cell = cell or default_cell(files)
+        sources = open_sources(fasta, files, alias, chr_prefix, cell, tables)
         check = BinCheck(loaded.contract.geometry, sources, path, missing)
         run = Run(loaded, sources, check, how, quiet, Times())
-        first = provenance(loaded, sources, described(foreign)) if header and number == 1 else b""
+        header = header and number == 1 and format_ != "dream"
+        first = provenance(loaded, sources, described(foreign)) if header else b""
         layout = Layout(format_, first, loaded.contract, reader, before)
         if finished:
             refuse_other(wanted, layout)
@@ -216,6 +234,7 @@ def score(
                 journal = stack.enter_context(open_journal(wanted, about, quiet))
             bar = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
             tally = Tally(bar)
+            stack.enter_context(doubts(loaded.contract, sources))
             scored = run.scored(reader, tasks, journal, tally, stack)
             write(scored, wanted, layout, place, sources, run.times)
             if journal is not None:
@@ -225,10 +244,12 @@ def score(
 
 def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool) -> None:
     """Refuse what cannot be done whatever the model is."""
-    told = SUFFIXES.get(Path(output).suffix.lower(), format_)
+    told = told_format(output) or format_
     if told != format_:
         raise typer.BadParameter(f"the name {output} is that of a {told}, not of a {format_}")
-    if output.endswith((".gz", ".bgz")):
+    if format_ == "dream":
+        refuse_terminal(output, "a submission is compressed")
+    elif output.endswith((".gz", ".bgz")):
         raise typer.BadParameter(f"{output} would not be compressed: pipe into bgzip > {output}")
     if odd := re.search(r"\{(?!task\})\w*\}", output):
         raise typer.BadParameter(f"found {odd[0]} in {output}, expected {{task}} or nothing")
@@ -242,6 +263,22 @@ def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool
         raise InputError("is a folder, expected the name of a file", path=output)
     if resume and (output == "-" or is_pipe_or_device(output)):
         raise typer.BadParameter("--resume keeps scores beside a file: give -o FILE")
+
+
+def _check_submissions(wanted: list[Target], model: "Model", *, quiet: bool) -> None:
+    """Refuse bins that are not the challenge's, and note a name that tells of another factor."""
+    from tfbind.dream import SIZE, parse_name
+
+    if model.contract.geometry.size != SIZE:
+        raise InputError(
+            f"scores bins of {model.contract.geometry.size} bp, but the challenge's have {SIZE}; "
+            "give --format bed",
+            path=model.path,
+        )
+    for target in wanted:
+        name, task = parse_name(target.path), target.tasks[0]
+        if name and task not in (name.factor, "bound", "score"):
+            say(f"{target.path} is named after {name.factor} and holds {task}", quiet=quiet)
 
 
 def _reader(

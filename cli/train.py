@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,9 +41,14 @@ def train(
         typer.Option(metavar="A,B", help="Inputs to learn from; default: all that the tiles hold."),
     ] = None,
     transform: Annotated[
-        Literal["log1p", "none"],
-        typer.Option(metavar="log1p|none", help="Of signals, before they enter the network."),
-    ] = "log1p",
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]STEPS",
+            help="Of signals, or of the one named: none, or some of rank (ranks of the training "
+            "cells), clip:VALUE, percentile:P (divide by it), log1p, zscore, in this order, parted "
+            "by commas; repeatable. Default: log1p.",
+        ),
+    ] = None,
     validate: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +102,8 @@ def train(
 
     from tfbind.networks import architecture
     from tfbind.networks.files import Network, save_network
-    from tfbind.training import Settings, check_tiles, contract_of, history_tsv
+    from tfbind.trained import check_tiles, contract_of, fitted
+    from tfbind.training import Settings, history_tsv
 
     settings = Settings(epochs, patience, batch, learning_rate, ambiguous, not one_strand, seed)
     build = architecture(arch)
@@ -109,7 +114,8 @@ def train(
         files = [_tile_file(path, stack) for path in tiles]
         training, validation, regions = _parts(files, validate or [], seed, stack)
         contents = files[0].contents
-        wanted = _chosen_inputs(contents.inputs, inputs, transform)
+        chosen = _chosen_inputs(contents.inputs, inputs)
+        wanted = fitted(chosen, training, _transforms(transform or [], chosen))
         keras.utils.set_random_seed(seed)
         model = build(wanted, contents.geometry, len(contents.experiments))
         say(_summary("training", training), quiet=quiet)
@@ -173,9 +179,7 @@ def _parts(
     return *part_by_regions(files, regions), regions
 
 
-def _chosen_inputs(
-    held: "Sequence[Input]", names: str | None, transform: Literal["log1p", "none"]
-) -> "list[Input]":
+def _chosen_inputs(held: "Sequence[Input]", names: str | None) -> "list[Input]":
     wanted = names.split(",") if names else [spec.name for spec in held]
     known = {spec.name: spec for spec in held}
     for name in wanted:
@@ -183,10 +187,24 @@ def _chosen_inputs(
             raise typer.BadParameter(f"--inputs names {name!r} twice")
         if name not in known:
             raise typer.BadParameter(f"no input {name!r}: the tiles hold {', '.join(known)}")
-    return [
-        replace(known[name], transform=transform) if known[name].source == "signal" else known[name]
-        for name in wanted
-    ]
+    return [known[name] for name in wanted]
+
+
+def _transforms(given: list[str], inputs: "Sequence[Input]") -> dict[str, str]:
+    """Read the steps of each input's transform; those without a name are of all signals."""
+    names = [spec.name for spec in inputs]
+    signals = [spec.name for spec in inputs if spec.source == "signal"]
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, steps = text.partition("=")
+        if equals and name not in names:
+            raise typer.BadParameter(
+                f"--transform {text}: no input {name!r}, but {', '.join(names)}"
+            )
+        for one in [name] if equals else signals:
+            if equals or one not in found:
+                found[one] = steps if equals else text
+    return found
 
 
 def _summary(part: str, tiles: "TileSet") -> str:

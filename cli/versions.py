@@ -4,6 +4,8 @@ import platform
 
 import typer
 
+LIBRARIES = ("numpy", "pyarrow", "pysam", "pyBigWig", "lightmotif")
+
 
 def show_versions(asked: bool) -> None:
     """Print the versions of tfbind and of what its results depend on."""
@@ -18,7 +20,7 @@ def show_versions(asked: bool) -> None:
     for name, said in (
         ("tfbind", tfbind.__version__),
         ("python", platform.python_version()),
-        *((name, version(name)) for name in ("numpy", "pyarrow", "pysam", "pyBigWig")),
+        *((name, version(name)) for name in LIBRARIES),
         ("onnxruntime", onnxruntime.__version__),
         ("providers", ", ".join(onnxruntime.get_available_providers())),
     ):

@@ -11,7 +11,7 @@ from conftest import environment
 
 import tfbind
 
-TRAINING = ("tfbind.networks", "tfbind.training", "tfbind.export", "tfbind.half")
+TRAINING = tuple(f"tfbind.{name}" for name in ("networks", "training", "trained", "export", "half"))
 TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 TERMINAL = ("typer", "rich", "tfbind.cli")
 HEAVY = (*TENSORFLOW, "onnxruntime", "onnx", "numpy", "pyarrow", "pysam", "pyBigWig", "matplotlib")

@@ -21,10 +21,10 @@ from tfbind.networks.files import load_network
 from tfbind.regions import Region
 from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
+from tfbind.trained import check_tiles
 from tfbind.training import (
     Epoch,
     Settings,
-    check_tiles,
     class_weights,
     fit,
     history_tsv,
@@ -46,6 +46,7 @@ def piece(labels: list[int], weights: list[int]) -> Piece:
             "sequence": base_codes(b"AACGTN"),
             "dnase": np.array([0, 1, 2, 3, 4, 5], np.float16),
         },
+        {},
     )
 
 

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import Input
+from tfbind.contract import Input, fed
 from tfbind.labels import AMBIGUOUS, BOUND
 from tfbind.tiles import PIECE
 from tfbind.tilesets import Piece, TileSet
 
 Batch = tuple[dict[str, Array], npt.NDArray[np.float32]]
-"""Inputs, each of shape (batch, bases), and truth, shape (batch, bins, 2 * tasks): labels of 0 or 1
-for each task, then their weights."""
+"""Inputs, each of shape (batch, bases) or (batch, values), and truth, shape
+(batch, bins, 2 * tasks): labels of 0 or 1 for each task, then their weights."""
 
 PREFETCHED = 8
 """Batches that are made ahead of their use."""
@@ -50,14 +50,16 @@ class Batcher:
 
         Returns
         -------
-        inputs : dict of str to ndarray, shape (batch, bases)
+        inputs : dict of str to ndarray, shape (batch, bases) or (batch, values)
         truth : ndarray, shape (batch, bins, 2 * tasks), float32
             As `weighted_cross_entropy` takes it.
         """
         made: dict[str, Array] = {}
-        for spec in self.inputs:
+        for spec in fed(self.inputs):
             kind = channel(spec)
-            raw = np.stack([piece.inputs[spec.name] for piece in pieces])
+            raw = np.stack(
+                [kind.aligned(one.inputs[spec.name], one.signals.get(spec.name)) for one in pieces]
+            )
             raw[flipped] = kind.reverse_complement(raw[flipped])
             made[spec.name] = kind.prepare(raw)
         present = np.stack([piece.weights for piece in pieces])[:, None, :]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,13 +10,13 @@ from typing import Any, Literal, Self
 from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
-VERSION = 2
+VERSION = 3
 NAME = re.compile(r"[\w.+-]+")
 RESERVED = ("contig", "start", "weights", "label")
 """Columns that every file of tiles has."""
 
 
-Source = Literal["sequence", "signal"]
+Along = Literal["bases", "cell", "sequence"]
 Stored = Literal["uint8", "float16", "float32"]
 Transform = Literal["none", "log1p"]
 Blank = Literal["zero", "quarter"]
@@ -81,33 +81,74 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """How the values of a signal are distributed, by a sample of the genome's bases.
+
+    Attributes
+    ----------
+    covered : float
+        The share of bases with a value other than 0.
+    quantiles : tuple of float
+        Of those values, evenly from the least to the largest, in the unit of the track; empty if
+        there are none.
+    """
+
+    covered: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Input:
     """One input of a network: where it comes from and what is done to it.
+
+    Values of a signal x become, in this order: what has their rank in `ranks`; at most `clip`;
+    x / `scale`; ln(x + 1), if that is the transform; (x - `mean`) / `deviation`.
 
     Attributes
     ----------
     name : str
         As in the graph, in tiles and in `--signal NAME=FILE`.
-    source : 'sequence' or 'signal'
-        The channel that makes it.
+    source : str
+        The channel that makes it: sequence, signal and so on.
     stored : 'uint8', 'float16' or 'float32'
         Raw values are rounded to this before the transform, in tiles and in scoring alike.
     transform : 'none' or 'log1p'
-        log1p is ln(x + 1).
-    mean, deviation : float
-        After the transform, x becomes (x - mean) / deviation.
+    mean, deviation : float or tuple of float
+        One for each value where the input is a vector.
     blank : 'zero' or 'quarter'
         What unknown and uncovered bases, and those beyond the end of a contig, become; quarter:
         each channel of a one-hot base becomes 0.25.
+    along : 'bases', 'cell' or 'sequence'
+        What it has raw values for: each base, or each cell type a vector; 'sequence': it has none,
+        as the graph makes it from the base codes of the input `of`.
+    of : str
+    features : tuple of str
+        Names of a vector's values, or of the channels that the graph makes.
+    table : mapping
+        What the channel's own file held: vectors by cell type, or matrices by motif.
+    clip : float, optional
+    scale : float
+    ranks : tuple of float
+        Quantiles of the values other than 0 that every track is brought to; empty: none.
+    trained : Distribution, optional
+        Of the signal in the training cells, on average, before all of the above.
     """
 
     name: str
-    source: Source
+    source: str
     stored: Stored
     transform: Transform = "none"
-    mean: float = 0.0
-    deviation: float = 1.0
+    mean: float | tuple[float, ...] = 0.0
+    deviation: float | tuple[float, ...] = 1.0
     blank: Blank = "zero"
+    along: Along = "bases"
+    of: str = ""
+    features: tuple[str, ...] = ()
+    table: Mapping[str, Any] = field(default_factory=dict)
+    clip: float | None = None
+    scale: float = 1.0
+    ranks: tuple[float, ...] = ()
+    trained: Distribution | None = None
 
 
 @dataclass(frozen=True)
@@ -155,15 +196,15 @@ class _Metadata:
             values: dict[str, Any] = json.loads(text)
             if values.pop("version") > VERSION:
                 raise InputError("was written by a newer tfbind: update this one", path=path)
+            values = {key: _frozen(value) for key, value in values.items()}
             values["geometry"] = Geometry(**values["geometry"])
-            values["inputs"] = tuple(Input(**one) for one in values["inputs"])
+            values["inputs"] = tuple(_input(one) for one in values["inputs"])
             if "graph" in values:
-                values["graph"] = tuple(
-                    Tensor(**one | {"parts": tuple(one["parts"])}) for one in values["graph"]
-                )
-            for key, value in values.items():
-                if isinstance(value, list):
-                    values[key] = tuple(value)
+                values["graph"] = tuple(Tensor(**one) for one in values["graph"])
+            if "signals" in values:
+                values["signals"] = {
+                    name: Distribution(**one) for name, one in values["signals"].items()
+                }
             return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
@@ -174,6 +215,20 @@ class _Metadata:
     @classmethod
     def _what(cls) -> str:
         return "contract"
+
+
+def _frozen(value: Any) -> Any:
+    """Turn JSON's lists, however deep, into tuples."""
+    if isinstance(value, list):
+        return tuple(_frozen(one) for one in value)
+    if isinstance(value, dict):
+        return {key: _frozen(one) for key, one in value.items()}
+    return value
+
+
+def _input(values: dict[str, Any]) -> Input:
+    trained = values.get("trained")
+    return Input(**values | {"trained": trained and Distribution(**trained)})
 
 
 @dataclass(frozen=True)
@@ -191,6 +246,8 @@ class Tiles(_Metadata):
         The cell type.
     longest : int
         Most bins that a tile may hold.
+    signals : mapping of str to Distribution
+        Of each signal, over the genome.
     """
 
     geometry: Geometry
@@ -198,6 +255,7 @@ class Tiles(_Metadata):
     experiments: tuple[str, ...]
     cell: str
     longest: int
+    signals: Mapping[str, Distribution] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.inputs]
@@ -224,7 +282,7 @@ class Contract(_Metadata):
     ----------
     geometry : Geometry
     inputs : tuple of Input
-        In the order of the graph.
+        In the order of the graph, which makes some of them itself.
     tasks : tuple of str
         Names of what each bin has a score of.
     scans : bool
@@ -276,3 +334,13 @@ class Contract(_Metadata):
     def signals(self) -> tuple[Input, ...]:
         """The inputs that are made from signal tracks."""
         return tuple(one for one in self.inputs if one.source == "signal")
+
+    @property
+    def fed(self) -> tuple[Input, ...]:
+        """The inputs that the graph takes, other than those that it makes itself."""
+        return fed(self.inputs)
+
+
+def fed(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """Leave out the inputs that a graph makes itself."""
+    return tuple(one for one in inputs if one.along != "sequence")

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 import tensorflow as tf
@@ -17,10 +16,11 @@ from keras import ops
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import METADATA_KEY, Contract, Input
+from tfbind.contract import METADATA_KEY, Contract, Input, Tiles, fed
 from tfbind.errors import InputError
 from tfbind.networks.files import Network
 from tfbind.networks.graphs import OPSET, UnsupportedError, write_graph
+from tfbind.tensors import scanned, windowed
 from tfbind.tilefiles import TileFile
 from tfbind.tiles import Tile
 
@@ -42,8 +42,8 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
     Returns
     -------
     model : onnx.ModelProto
-        From inputs of shape (batch, bases), in the contract's order and under its names, to
-        `scores`, shape (batch, bins, tasks), float32.
+        From inputs of shape (batch, bases) or (batch, values), in the contract's order and under
+        its names, to `scores`, shape (batch, bins, tasks), float32.
     difference : float
         The largest between Keras and ONNX, scanned and in windows.
 
@@ -65,9 +65,9 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
     try:
         model = write_graph(
             network.model,
-            [spec.name for spec in contract.inputs],
+            [spec.name for spec in contract.fed],
             OUTPUT,
-            [channel(spec).complement for spec in contract.inputs] if both_strands else None,
+            [channel(spec).complement for spec in contract.fed] if both_strands else None,
         )
     except UnsupportedError:
         model = converted(function, contract.inputs)
@@ -85,11 +85,11 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
 
 def converted(function: Function, inputs: Sequence[Input]) -> onnx.ModelProto:
     """Convert any network, operation by operation: it scores right, though more slowly."""
-    signature = [tf.TensorSpec((None, None), _graph_type(spec), name=spec.name) for spec in inputs]
+    signature = [_signature(spec) for spec in fed(inputs)]
     graph = tf.function(lambda *tensors: {OUTPUT: function(*tensors)}, input_signature=signature)
     model: onnx.ModelProto
     model, _ = tf2onnx.convert.from_function(graph, input_signature=signature, opset=OPSET)
-    _rename(model, inputs)
+    _rename(model, fed(inputs))
     return model
 
 
@@ -99,19 +99,22 @@ def strands(model: keras.Model, inputs: Sequence[Input], both: bool) -> Function
     As the window lies evenly around its bin, the bins of the other strand are the same bins, in
     reverse order.
     """
-    names = [spec.name for spec in inputs]
+    specs = fed(inputs)
+    names = [spec.name for spec in specs]
 
     def forward(*tensors: Any) -> Any:
         return model(dict(zip(names, tensors, strict=True)), training=False)
 
     def averaged(*tensors: Any) -> Any:
-        turned = [_turned(spec, one) for spec, one in zip(inputs, tensors, strict=True)]
+        turned = [_turned(spec, one) for spec, one in zip(specs, tensors, strict=True)]
         return (forward(*tensors) + ops.flip(forward(*turned), axis=1)) / 2
 
     return averaged if both else forward
 
 
 def _turned(spec: Input, tensor: Any) -> Any:
+    if spec.along == "cell":
+        return ops.convert_to_tensor(tensor)
     complement = channel(spec).complement
     turned = ops.flip(tensor, axis=-1)
     if complement is None:
@@ -119,8 +122,11 @@ def _turned(spec: Input, tensor: Any) -> Any:
     return ops.take(ops.convert_to_tensor(complement), ops.cast(turned, "int32"), axis=0)
 
 
-def _graph_type(spec: Input) -> tf.DType:
-    return tf.uint8 if spec.stored == "uint8" else tf.float32
+def _signature(spec: Input) -> tf.TensorSpec:
+    values = len(spec.features) if spec.along == "cell" else None
+    return tf.TensorSpec(
+        (None, values), tf.uint8 if spec.stored == "uint8" else tf.float32, name=spec.name
+    )
 
 
 def _rename(model: onnx.ModelProto, inputs: Sequence[Input]) -> None:
@@ -128,9 +134,11 @@ def _rename(model: onnx.ModelProto, inputs: Sequence[Input]) -> None:
     found = [one.name for one in model.graph.input]
     if found != [spec.name for spec in inputs] or [o.name for o in model.graph.output] != [OUTPUT]:
         raise InputError(f"the converter named the inputs {found}: this tf2onnx is not supported")
-    for one in model.graph.input:
-        for axis, name in zip(one.type.tensor_type.shape.dim, ("batch", "bases"), strict=True):
-            axis.dim_param = name
+    for one, spec in zip(model.graph.input, inputs, strict=True):
+        batch, bases = one.type.tensor_type.shape.dim
+        batch.dim_param = "batch"
+        if spec.along == "bases":
+            bases.dim_param = "bases"
     for axis, name in zip(
         model.graph.output[0].type.tensor_type.shape.dim, ("batch", "bins"), strict=False
     ):
@@ -163,23 +171,20 @@ def compare(
         if not len(file):
             raise InputError("holds no tiles to check the export by; train it again")
         for index in range(len(file)):
-            prepared = _prepared(file.tile(index), contract)
-            truth = np.asarray(function(*(one[None] for one in prepared.values())))
-            scan = session.run([OUTPUT], {name: one[None] for name, one in prepared.items()})[0]
-            windows = session.run([OUTPUT], _windows(prepared, contract))[0]
+            prepared = _prepared(file.tile(index), file.contents, contract)
+            truth = np.asarray(function(*scanned(prepared).values()))
+            scan = session.run([OUTPUT], scanned(prepared))[0]
+            windows = session.run([OUTPUT], windowed(prepared, contract))[0]
             for scores in (scan[0], windows[:, 0]):
                 # Unlike max, this hands on what is not a number.
                 largest = float(np.maximum(largest, np.abs(scores - truth[0]).max()))
     return largest
 
 
-def _prepared(tile: Tile, contract: Contract) -> dict[str, Array]:
-    return {spec.name: channel(spec).prepare(tile.inputs[spec.name]) for spec in contract.inputs}
-
-
-def _windows(prepared: dict[str, Array], contract: Contract) -> dict[str, npt.NDArray[Any]]:
-    window, stride = contract.geometry.window, contract.geometry.stride
-    return {
-        name: np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(one, window)[::stride])
-        for name, one in prepared.items()
-    }
+def _prepared(tile: Tile, contents: Tiles, contract: Contract) -> dict[str, Array]:
+    made = {}
+    for spec in contract.fed:
+        kind = channel(spec)
+        raw = kind.aligned(tile.inputs[spec.name], contents.signals.get(spec.name))
+        made[spec.name] = kind.prepare(raw)
+    return made

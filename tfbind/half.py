@@ -55,7 +55,7 @@ def to_half(model: onnx.ModelProto, network: Network) -> tuple[onnx.ModelProto, 
     """
     metadata = {one.key: one.value for one in model.metadata_props}
     contract = Contract.from_json(metadata.get(METADATA_KEY), "the exported network")
-    for spec in contract.inputs:
+    for spec in contract.signals:
         if spec.stored == "float32" and spec.transform == "none":
             raise InputError(
                 f"the signal {spec.name!r} was stored as float32 and is not transformed, so that "

@@ -25,6 +25,7 @@ from tfbind.tensors import (
     in_batches,
     scanned,
     stacked,
+    stretch,
     to_scores,
     windowed,
 )
@@ -120,7 +121,7 @@ class Model:
         self.chunk = -(-wanted // self._unit) * self._unit
         self.calls = 1
         self._output = self.contract.output or self._runtime.outputs[0].name
-        self._channels = {spec.name: channel(spec) for spec in self.contract.inputs}
+        self._channels = {spec.name: channel(spec) for spec in self.contract.fed}
 
     def _contract(self, given: Contract | Foreign | None) -> Contract:
         """Read the file's contract, or take the given one, or make one of what is known."""
@@ -150,7 +151,7 @@ class Model:
     def _refuse_other_graph(self) -> None:
         """Refuse a graph that its contract does not describe."""
         found = [one.name for one in self._runtime.inputs]
-        if found != [spec.name for spec in self.contract.graph or self.contract.inputs]:
+        if found != [spec.name for spec in self.contract.graph or self.contract.fed]:
             raise InputError(
                 f"has the inputs {', '.join(found)}, which its contract does not describe; "
                 "export it again",
@@ -189,8 +190,8 @@ class Model:
 
         Parameters
         ----------
-        raw : mapping of str to ndarray, shape (bases,)
-            Raw values under all windows of the chunks.
+        raw : mapping of str to ndarray, shape (bases,) or (values,)
+            Raw values under all windows of the chunks, and of the cell type.
         chunks : int
 
         Returns
@@ -209,7 +210,7 @@ class Model:
     def warm_up(self) -> None:
         """Score a chunk of blank genome, so that the runtime claims the memory of one call."""
         bases = self.contract.geometry.length(self.chunk)
-        blank = {name: np.full(bases, one.blank, one.dtype) for name, one in self._channels.items()}
+        blank = {spec.name: self._channels[spec.name].blanks(bases) for spec in self.contract.fed}
         self.scores(blank, 1)
 
     def _scores_of_chunk(self, prepared: Mapping[str, Array], first: int) -> Scores:
@@ -236,7 +237,7 @@ class Model:
 
     def _call(self, prepared: Mapping[str, Array], first: int, bins: int) -> Scores:
         length = self.contract.geometry.length(bins)
-        feeds = self._feeds({name: one[first : first + length] for name, one in prepared.items()})
+        feeds = self._feeds(stretch(prepared, self.contract, first, length))
         parts = [
             to_scores(self._runtime.run(each, self._output), self.contract)
             for each in in_batches(feeds, self._batch)
@@ -246,7 +247,7 @@ class Model:
     def _feeds(self, bases: Mapping[str, Array]) -> Feeds:
         if self._slots:
             return stacked(bases, self._slots, self.contract)
-        return scanned(bases) if self.scans else windowed(bases, self.contract.geometry)
+        return scanned(bases) if self.scans else windowed(bases, self.contract)
 
 
 def _usual_chunk(scans: bool, provider: str, geometry: Geometry) -> int:

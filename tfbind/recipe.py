@@ -15,6 +15,7 @@ import onnxruntime
 import pyarrow as pa
 
 import tfbind
+from tfbind.cells import read_cell_table
 from tfbind.channels import Sources
 from tfbind.contract import Contract
 from tfbind.errors import InputError
@@ -50,8 +51,12 @@ class Recipe:
         Of the model.
     fasta : str
     signals : tuple of (name, path)
+    cell : str
+        The cell type.
+    tables : tuple of (name, path)
+        Of vectors of cell types.
     fingerprints : tuple of str
-        Of the FASTA and of each signal.
+        Of the FASTA, of each signal and of each table.
     alias : tuple of (name, name)
     prefix : 'add', 'strip' or None
         As `genome.ContigNames` takes them.
@@ -73,6 +78,8 @@ class Recipe:
     sha256: str
     fasta: str
     signals: tuple[tuple[str, str], ...]
+    cell: str
+    tables: tuple[tuple[str, str], ...]
     fingerprints: tuple[str, ...]
     alias: tuple[tuple[str, str], ...]
     prefix: Literal["add", "strip"] | None
@@ -113,6 +120,7 @@ class Recipe:
         if device == "auto":
             device = model.provider.lower()
         signals = tuple((name, _absolute(one.path)) for name, one in sources.signals.items())
+        tables = tuple((name, _absolute(one.path)) for name, one in sources.tables.items())
         fasta = _absolute(sources.genome.path)
         names = sources.names((), fasta)
         return cls(
@@ -120,7 +128,9 @@ class Recipe:
             model.sha256,
             fasta,
             signals,
-            tuple(fingerprint(path) for path in (fasta, *(path for _, path in signals))),
+            sources.cell,
+            tables,
+            tuple(fingerprint(path) for path in (fasta, *(path for _, path in signals + tables))),
             tuple(names.alias.items()),
             names.prefix,
             model.chunk,
@@ -134,8 +144,8 @@ class Recipe:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The FASTA and the signals."""
-        return self.fasta, *(path for _, path in self.signals)
+        """The FASTA, the signals and the tables."""
+        return self.fasta, *(path for _, path in self.signals + self.tables)
 
     def open(self) -> tuple[Model, Stretches]:
         """Open the model and the files that its inputs are made from, as a worker does.
@@ -156,7 +166,8 @@ class Recipe:
         for path, expected in zip(self.paths, self.fingerprints, strict=True):
             if (found := fingerprint(path)) != expected:
                 raise InputError(f"found {found}, expected {expected}", path=path)
-        sources = Sources(Genome(self.fasta), signals, names)
+        tables = {name: read_cell_table(path) for name, path in self.tables}
+        sources = Sources(Genome(self.fasta), signals, names, self.cell, tables)
         return model, Stretches(model.contract.geometry, model.contract.inputs, sources)
 
     def _open_model(self) -> Model:

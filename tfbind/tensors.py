@@ -124,25 +124,56 @@ def _batch(value: GraphValue) -> int | None:
     return batch if isinstance(batch, int) else None
 
 
-def scanned(bases: Mapping[str, Array]) -> Feeds:
+def stretch(
+    prepared: Mapping[str, Array], contract: Contract, first: int, length: int
+) -> dict[str, Array]:
+    """Cut a stretch of bases out of each input that has a value a base.
+
+    Parameters
+    ----------
+    prepared : mapping of str to ndarray, shape (bases,) or (values,)
+    contract : Contract
+    first, length : int
+        Bases.
+    """
+    return {
+        spec.name: prepared[spec.name][first : first + length]
+        if spec.along == "bases"
+        else prepared[spec.name]
+        for spec in contract.fed
+    }
+
+
+def scanned(prepared: Mapping[str, Array]) -> Feeds:
     """Feed a network that reads any stretch: a batch of one."""
-    return {name: one[None] for name, one in bases.items()}
+    return {name: one[None] for name, one in prepared.items()}
 
 
-def windowed(bases: Mapping[str, Array], geometry: Geometry) -> Feeds:
+def windowed(prepared: Mapping[str, Array], contract: Contract) -> Feeds:
     """Feed a network of this house a window for each bin.
 
     Parameters
     ----------
-    bases : mapping of str to ndarray, shape (bases,)
-        Prepared values of each input.
-    geometry : Geometry
+    prepared : mapping of str to ndarray, shape (bases,) or (values,)
+        Of each input; one at least has a value a base.
+    contract : Contract
 
     Returns
     -------
-    dict of str to ndarray, shape (bins, window)
+    dict of str to ndarray, shape (bins, window) or (bins, values)
     """
-    return {name: np.ascontiguousarray(_cut(one, geometry, 0)) for name, one in bases.items()}
+    cut = {
+        spec.name: np.ascontiguousarray(_cut(prepared[spec.name], contract.geometry, 0))
+        for spec in contract.fed
+        if spec.along == "bases"
+    }
+    bins = len(next(iter(cut.values())))
+    return {
+        spec.name: cut[spec.name]
+        if spec.along == "bases"
+        else np.tile(prepared[spec.name], (bins, 1))
+        for spec in contract.fed
+    }
 
 
 def stacked(bases: Mapping[str, Array], slots: Sequence[Slot], contract: Contract) -> Feeds:

@@ -1,8 +1,9 @@
 """Tiles as an Arrow IPC stream.
 
 A row is a tile; its columns are contig, start, weights, a `label:NAME` for each experiment, and raw
-values for each input. The schema's metadata describe them. The last record batch is empty and
-carries the counts, so that a stream that was cut between two batches is recognised.
+values for each input that has them by the base. The schema's metadata describe them, and hold the
+vectors of cell types; what a graph makes itself is only named there. The last record batch is empty
+and carries the counts, so that a stream that was cut between two batches is recognised.
 """
 
 import json
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import METADATA_KEY, Tiles
+from tfbind.contract import METADATA_KEY, Input, Tiles, fed
 from tfbind.errors import InputError
 from tfbind.labels import BOUND
 from tfbind.tiles import Tile
@@ -30,9 +32,14 @@ def _schema(contents: Tiles) -> pa.Schema:
     fields += [(LABEL_PREFIX + name, pa.list_(pa.uint8())) for name in contents.experiments]
     fields += [
         (spec.name, pa.list_(pa.from_numpy_dtype(np.dtype(spec.stored))))
-        for spec in contents.inputs
+        for spec in _columns(contents)
     ]
     return pa.schema(fields, metadata={METADATA_KEY: contents.to_json()})
+
+
+def _columns(contents: Tiles) -> list[Input]:
+    """Give the inputs that have a value a base."""
+    return [spec for spec in contents.inputs if spec.along == "bases"]
 
 
 def _lists(arrays: Sequence[Array]) -> pa.Array:
@@ -46,7 +53,7 @@ def _record_batch(tiles: Sequence[Tile], contents: Tiles, schema: pa.Schema) -> 
         pa.array([tile.start for tile in tiles], pa.int64()),
         _lists([tile.weights for tile in tiles]),
         *(_lists([tile.labels[i] for tile in tiles]) for i in range(len(contents.experiments))),
-        *(_lists([tile.inputs[spec.name] for tile in tiles]) for spec in contents.inputs),
+        *(_lists([tile.inputs[spec.name] for tile in tiles]) for spec in _columns(contents)),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -215,8 +222,13 @@ class TileFile:
             int(self.starts[index]),
             weights,
             np.stack(labels) if labels else np.zeros((0, len(weights)), np.uint8),
-            {spec.name: _row(batch.column(spec.name), row) for spec in contents.inputs},
+            {spec.name: self._raw(spec, batch, row) for spec in fed(contents.inputs)},
         )
+
+    def _raw(self, spec: Input, batch: pa.RecordBatch, row: int) -> Array:
+        if spec.along == "cell":
+            return channel(spec).of_cell(self.contents.cell)
+        return _row(batch.column(spec.name), row)
 
 
 def _offsets(column: pa.ListArray) -> npt.NDArray[np.int32]:

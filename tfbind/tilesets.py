@@ -1,6 +1,6 @@
 """Tiles of many files as one set of equal pieces, and how to part it by region."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import Geometry
+from tfbind.contract import Distribution, Geometry, fed
 from tfbind.errors import InputError
 from tfbind.intervals import merged
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
@@ -28,13 +28,16 @@ class Piece:
     ----------
     weights : ndarray, shape (PIECE,), uint8
     labels : ndarray, shape (experiments, PIECE), uint8
-    inputs : dict of str to ndarray, shape (bases,)
+    inputs : dict of str to ndarray, shape (bases,) or (values,)
         Raw values, copied.
+    signals : mapping of str to Distribution
+        Of each signal, in the cell type that the piece is of.
     """
 
     weights: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
     inputs: dict[str, Array]
+    signals: Mapping[str, Distribution]
 
 
 def spans(file: TileFile) -> Spans:
@@ -150,13 +153,28 @@ class TileSet:
         weights[: -first % PIECE] = 0  # an earlier piece held them
         base, length = first * geometry.stride, geometry.length(PIECE)
         inputs: dict[str, Array] = {}
-        for spec in file.contents.inputs:
-            kind = channel(spec)
-            raw = np.full(length, kind.blank, kind.dtype)
-            there = tile.inputs[spec.name][base : base + length]
+        for spec in fed(file.contents.inputs):
+            raw = channel(spec).blanks(length)
+            there = tile.inputs[spec.name]
+            there = there[base : base + length] if spec.along == "bases" else there
             raw[: len(there)] = there
             inputs[spec.name] = raw
-        return Piece(weights, labels, inputs)
+        return Piece(weights, labels, inputs, file.contents.signals)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cell types, each once."""
+        return tuple(dict.fromkeys(file.contents.cell for file in self.files))
+
+    def distributions(self, name: str) -> list[Distribution]:
+        """Give those of a signal, file by file."""
+        return [file.contents.signals[name] for file in self.files]
+
+    def values(self, name: str) -> Iterator[tuple[Array, Distribution]]:
+        """Give raw values of a signal, tile by tile, with the distribution that they are of."""
+        for file, chosen in zip(self.files, self.chosen, strict=True):
+            for index in np.flatnonzero(chosen).tolist():
+                yield file.tile(index).inputs[name], file.contents.signals[name]
 
 
 def _piece_places(

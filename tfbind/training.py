@@ -1,11 +1,8 @@
 """Fit a network to tiles."""
 
-import inspect
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import keras
@@ -13,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-import tfbind
 from tfbind.batches import (
     PREFETCHED,
     Batch,
@@ -22,15 +18,11 @@ from tfbind.batches import (
     validation_batches,
 )
 from tfbind.channels.base import Array
-from tfbind.contract import Contract, Input
+from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
-from tfbind.networks import architecture as build_of
 from tfbind.pipeline import ahead
-from tfbind.regions import Region
-from tfbind.tilefiles import write_tiles
-from tfbind.tiles import Tile
 from tfbind.tilesets import TileSet
 
 
@@ -299,93 +291,6 @@ def _require_both_classes(
             f"{counts[:, UNBOUND].tolist()} unbound bins, expected some of both for each "
             "experiment; give more tiles, or other regions to --validate"
         )
-
-
-def check_tiles(validation: TileSet, most: int = 8) -> bytes:
-    """Keep a few validation tiles to check an exported network by, half of them with bound bins.
-
-    Returns
-    -------
-    bytes
-        As `tilefiles.write_tiles` writes them.
-    """
-    kept: dict[bool, list[Tile]] = {True: [], False: []}
-    for file, chosen in zip(validation.files, validation.chosen, strict=True):
-        for index in np.flatnonzero(chosen):
-            tile = file.tile(int(index))
-            alike = kept[bool((tile.labels == BOUND).any())]
-            if len(alike) < most // 2:
-                alike.append(tile)
-            elif all(len(some) == most // 2 for some in kept.values()):
-                break
-    sink = io.BytesIO()
-    write_tiles([*kept[True], *kept[False]], validation.files[0].contents, sink)
-    return sink.getvalue()
-
-
-def contract_of(
-    model: keras.Model,
-    architecture: str,
-    inputs: Sequence[Input],
-    training: TileSet,
-    validation: TileSet,
-    regions: Sequence[Region],
-    settings: Settings,
-    history: History,
-) -> Contract:
-    """Write down what a trained network wants and gives, and where it comes from.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Fitted.
-    architecture : str
-    inputs : sequence of Input
-        With the model's transforms.
-    training, validation : TileSet
-    regions : sequence of Region
-        That were held out for validation.
-    settings : Settings
-    history : History
-        With at least one epoch.
-    """
-    contents = training.files[0].contents
-    best = history.epochs[history.best - 1]
-    return Contract(
-        geometry=contents.geometry,
-        inputs=tuple(inputs),
-        tasks=contents.experiments,
-        architecture=architecture,
-        parameters=hyperparameters(architecture)
-        | {"trainable": model.count_params() - _fixed(model)},
-        cells=tuple(dict.fromkeys(file.contents.cell for file in training.files)),
-        held_out=tuple(str(region) for region in regions),
-        trained_on=tuple(str(region) for region in training.regions(regions)),
-        training=asdict(settings)
-        | {
-            "labels": training.label_counts().tolist(),
-            "validation_labels": validation.label_counts().tolist(),
-            "epoch": best.number,
-            "validation_auprc": best.validation_auprc,
-        },
-        versions={
-            "tfbind": tfbind.__version__,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-            keras.backend.backend(): version(keras.backend.backend()),
-            "numpy": np.__version__,
-        },
-    )
-
-
-def hyperparameters(name: str) -> dict[str, Any]:
-    """Give what an architecture is built with beside inputs and geometry."""
-    options = inspect.signature(build_of(name)).parameters.values()
-    return {one.name: one.default for one in options if one.kind is one.KEYWORD_ONLY}
-
-
-def _fixed(model: keras.Model) -> int:
-    return sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights)
 
 
 def history_tsv(history: History) -> str:

@@ -1,16 +1,17 @@
 """What every kind of input can do, and what it is made from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.contract import Input
+from tfbind.cells import CellTable
+from tfbind.contract import Distribution, Input
 from tfbind.errors import InputError, three
-from tfbind.genome import ContigNames, Genome
+from tfbind.genome import UNKNOWN, ContigNames, Genome
 from tfbind.signal import Signal
 
 Array = npt.NDArray[Any]
@@ -30,11 +31,17 @@ class Sources:
     names : callable
         Makes the finder of a file's contigs from (names, path): aliases and prefixes are its
         business.
+    cell : str
+        The cell type.
+    tables : mapping of str to CellTable
+        Vectors of cell types, by the names that a contract uses.
     """
 
     genome: Genome
     signals: Mapping[str, Signal] = field(default_factory=dict)
     names: Callable[[tuple[str, ...], str], ContigNames] = ContigNames
+    cell: str = ""
+    tables: Mapping[str, CellTable] = field(default_factory=dict)
 
     def signal(self, name: str) -> Signal:
         """Give a signal by its name.
@@ -49,6 +56,10 @@ class Sources:
                 f"no signal named {name!r}: found {three(self.signals)}; give --signal {name}=FILE"
             )
         return self.signals[name]
+
+    def where(self, signal: Signal) -> tuple[Mapping[str, int], ContigNames]:
+        """Give the genome's contigs with their sizes, and what finds them in a signal."""
+        return self.genome.sizes, self.names(tuple(signal.sizes), signal.path)
 
     def longer_contigs(self) -> list[str]:
         """Tell where a signal's contig is longer than the genome's: a cut, or another assembly.
@@ -83,6 +94,57 @@ class Sources:
         ]
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """A table of what the graph puts in the place of each k-mer.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (5**k, channels), float32
+        By the k-mer's base codes, read as the digits of a number of base 5.
+    """
+
+    rows: npt.NDArray[np.float32]
+
+    @property
+    def width(self) -> int:
+        """The k of the k-mers, bases."""
+        return int(np.round(np.log(len(self.rows)) / np.log(UNKNOWN + 1)))
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Matrices that the graph slides over both strands, keeping the better score of the two.
+
+    Attributes
+    ----------
+    forward, reverse : ndarray, shape (channels, width, 4), float32
+        What each base adds to the score of a place, on either strand.
+    """
+
+    forward: npt.NDArray[np.float32]
+    reverse: npt.NDArray[np.float32]
+
+    @property
+    def width(self) -> int:
+        """The matrices' width, bases."""
+        return int(self.forward.shape[1])
+
+
+class TrainingCells(Protocol):
+    """What a channel may fit its transform to: the training part of tiles."""
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """The cell types."""
+
+    def distributions(self, name: str) -> Sequence[Distribution]:
+        """Give those of a signal, one for each cell type."""
+
+    def values(self, name: str) -> Iterable[tuple[Array, Distribution]]:
+        """Give raw values of a signal, tile by tile, with the distribution that they are of."""
+
+
 class Channel(ABC):
     """One input: how it is stored, read and prepared.
 
@@ -94,12 +156,31 @@ class Channel(ABC):
     ----------
     complement : ndarray or None
         What each raw value becomes on the other strand, where raw values are codes.
+    enters : 'convolved', 'pooled' or 'joined'
+        How a network that has no plan of its own for this kind takes it in: through convolutions,
+        by its largest values, or as a vector beside what it makes of the rest.
+    graph : Lookup, Matrices or None
+        What the graph makes it by, if it does.
     """
 
     complement: npt.NDArray[np.uint8] | None = None
+    enters: ClassVar[Literal["convolved", "pooled", "joined"]]
 
     def __init__(self, spec: Input) -> None:
         self.spec = spec
+
+    @classmethod
+    def described(cls, argument: str | None) -> Input:
+        """Describe the input that `--channel KIND=ARGUMENT` asks for.
+
+        Raises
+        ------
+        InputError
+            If there is no such input, or its file is wrong.
+        """
+        raise InputError(
+            f"{cls.__name__} is not asked for by --channel: give --fasta or --signal NAME=FILE"
+        )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -111,9 +192,29 @@ class Channel(ABC):
     def blank(self) -> int:
         """The raw value of a base of which nothing is known."""
 
+    @property
+    def graph(self) -> Lookup | Matrices | None:
+        """What the graph makes it by; None if it is fed."""
+        return None
+
+    def of_cell(self, cell: str) -> Array:
+        """Give the vector of a cell type, shape (values,), by the contract's own table.
+
+        Raises
+        ------
+        InputError
+            If the table lacks the cell type.
+        """
+        raise NotImplementedError(f"the input {self.spec.name!r} has a value a base")
+
+    def blanks(self, bases: int) -> Array:
+        """Make raw values, shape (bases,), of which nothing is known, or a vector of the cell's."""
+        length = len(self.spec.features) if self.spec.along == "cell" else bases
+        return np.full(length, self.blank, self.dtype)
+
     @abstractmethod
     def reader(self, sources: Sources) -> Reader:
-        """Open the files and give the function that reads raw values, shape (bases,).
+        """Open the files and give the function that reads raw values, shape (bases,) or (values,).
 
         Raises
         ------
@@ -123,9 +224,54 @@ class Channel(ABC):
 
     @abstractmethod
     def prepare(self, raw: Array) -> Array:
-        """Turn raw values into what the graph takes; shape (..., bases) is kept."""
+        """Turn raw values into what the graph takes, of the same shape."""
+
+    def aligned(self, raw: Array, found: Distribution | None) -> Array:
+        """Bring raw values of a signal to the distribution that was trained on, if that is asked.
+
+        Parameters
+        ----------
+        raw : ndarray, shape (..., bases)
+        found : Distribution or None
+            Of the track that they are from.
+        """
+        return raw
+
+    def fitted(self, training: TrainingCells, wanted: str) -> Input:
+        """Fit the transform to the training cells.
+
+        Parameters
+        ----------
+        training : TrainingCells
+        wanted : str
+            What `--transform` says of this input; empty if nothing.
+        """
+        if wanted:
+            raise InputError(
+                f"the input {self.spec.name!r} has no transform to choose, found {wanted!r}"
+            )
+        return self.spec
 
     def reverse_complement(self, raw: Array) -> Array:
         """Turn raw values, shape (..., bases), into those of the other strand."""
         turned = raw[..., ::-1]
         return turned if self.complement is None else self.complement[turned]
+
+
+class GraphChannel(Channel):
+    """An input that the graph makes from base codes, so that nothing is read for it."""
+
+    blank = 0
+
+    @property
+    @abstractmethod
+    def graph(self) -> Lookup | Matrices:
+        """What the graph makes it by."""
+
+    def reader(self, sources: Sources) -> Reader:
+        """Refuse: there is nothing to read."""
+        raise NotImplementedError(f"the graph makes the input {self.spec.name!r}")
+
+    def prepare(self, raw: Array) -> Array:
+        """Refuse, as there is nothing to prepare."""
+        raise NotImplementedError(f"the graph makes the input {self.spec.name!r}")

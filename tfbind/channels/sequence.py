@@ -11,6 +11,7 @@ class SequenceChannel(Channel):
 
     blank = UNKNOWN
     complement = np.array([T, G, C, A, UNKNOWN], np.uint8)
+    enters = "convolved"
 
     def reader(self, sources: Sources) -> Reader:
         """Read base codes from the genome."""

@@ -19,7 +19,14 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 from tfbind.genome import UNKNOWN
-from tfbind.networks.layers import AtrousMaxPool, BinRows, OneHot
+from tfbind.networks.layers import (
+    AtrousMaxPool,
+    BinRows,
+    BothStrands,
+    KmerRows,
+    OneHot,
+    PerBin,
+)
 
 OPSET = 18
 IR_VERSION = 10
@@ -93,7 +100,8 @@ def write_graph(
     Returns
     -------
     onnx.ModelProto
-        From inputs of shape (batch, bases) to the output, shape (batch, bins, tasks), float32.
+        From inputs of shape (batch, bases), or (batch, values) where Keras has them so, to the
+        output, shape (batch, bins, tasks), float32.
 
     Raises
     ------
@@ -106,7 +114,7 @@ def write_graph(
     writer = _Writer()
     values = {id(ends[name]): _Value(name) for name in inputs}
     for name, complement in zip(inputs, complements or (), strict=complements is not None):
-        values[id(ends[name])] = _both_strands(writer, name, complement)
+        values[id(ends[name])] = _both_strands(writer, name, ends[name], complement)
     for layer in model.layers:
         if not isinstance(layer, layers.InputLayer):
             values[id(layer.output)] = _written(writer, layer, values)
@@ -121,7 +129,9 @@ def write_graph(
 
 def _model(writer: _Writer, ends: list[Any], scores: Any, output: str) -> onnx.ModelProto:
     taken = [
-        helper.make_tensor_value_info(end.name, TYPES[end.dtype], ["batch", "bases"])
+        helper.make_tensor_value_info(
+            end.name, TYPES[end.dtype], ["batch", end.shape[1] or "bases"]
+        )
         for end in ends
     ]
     given = helper.make_tensor_value_info(
@@ -154,8 +164,12 @@ def _found(values: dict[int, _Value], tensor: Any) -> _Value:
     return values[id(tensor)]
 
 
-def _both_strands(writer: _Writer, name: str, complement: npt.NDArray[Any] | None) -> _Value:
-    """Put the other strand behind this one, in the batch."""
+def _both_strands(
+    writer: _Writer, name: str, end: Any, complement: npt.NDArray[Any] | None
+) -> _Value:
+    """Put the other strand behind this one, in the batch; a vector has none, and is repeated."""
+    if end.shape[1] is not None:
+        return _Value(writer.node("Concat", name, name, axis=0))
     last, first = writer.integers(-1), writer.integers(np.iinfo(np.int64).min)
     turned = writer.node("Slice", name, last, first, last, last)
     if complement is not None:
@@ -183,19 +197,54 @@ def _one_hot(writer: _Writer, layer: OneHot, codes: _Value) -> _Value:
 
 
 def _reshape(writer: _Writer, layer: layers.Reshape, signal: _Value) -> _Value:
-    if tuple(layer.target_shape) != (-1, 1):
-        raise UnsupportedError(f"a Reshape to {layer.target_shape}")
-    return _Value(writer.node("Unsqueeze", signal.name, writer.integers(1, 2)))
+    shape = tuple(layer.target_shape)
+    if shape == (-1, 1):
+        return _Value(writer.node("Unsqueeze", signal.name, writer.integers(1, 2)))
+    if len(shape) == 2 and shape[0] == 1:  # a vector: one row of many channels
+        return _Value(writer.node("Unsqueeze", signal.name, writer.integers(2, 3)))
+    raise UnsupportedError(f"a Reshape to {shape}")
+
+
+def _kmer_rows(writer: _Writer, layer: KmerRows, codes: _Value) -> _Value:
+    # Whole numbers throughout, as a half-precision float holds none beyond 2,048.
+    digits = writer.node("Cast", codes.name, to=TensorProto.INT32)
+    digits = writer.node("Unsqueeze", digits, writer.integers(1))
+    number = ""
+    for place, counts in enumerate(layer.digits):
+        end = place - layer.width + 1 or np.iinfo(np.int64).max
+        digit = writer.node("Slice", digits, *map(writer.integers, (place, end, 2)))
+        digit = writer.node("Mul", digit, writer.constant(counts, np.int32))
+        number = writer.node("Add", number, digit) if number else digit  # (batch, 1, rows)
+    rows = writer.node("Gather", writer.constant(np.asarray(layer.table)), number)
+    return _Value(writer.node("Transpose", rows, perm=[0, 3, 1, 2]))  # (batch, channels, 1, rows)
+
+
+def _motifs(writer: _Writer, layer: BothStrands, rows: _Value) -> _Value:
+    strands = [
+        writer.node("Conv", rows.name, writer.constant(_across(kernel)))
+        for kernel in (layer.forward, layer.reverse)
+    ]
+    return _Value(writer.node("Max", *strands))
+
+
+def _per_bin(writer: _Writer, layer: PerBin, vector: _Value, bins: _Value) -> _Value:
+    rows = writer.node("Shape", bins.name, start=ROWS)
+    shape = writer.node("Concat", writer.integers(1, 1, 1), rows, axis=0)
+    return _Value(writer.node("Expand", vector.name, shape))
+
+
+def _across(kernel: Any) -> npt.NDArray[np.float32]:
+    """Turn a kernel of Keras, (width, channels, filters), into one of ONNX with an axis more."""
+    return np.asarray(kernel).transpose(2, 1, 0)[:, :, None]
 
 
 def _convolution(writer: _Writer, layer: layers.Conv1D, rows: _Value) -> _Value:
     if layer.padding != "valid" or layer.data_format != "channels_last":
         raise UnsupportedError(f"a Conv1D with {layer.padding} padding, {layer.data_format}")
-    kernel = np.asarray(layer.kernel).transpose(2, 1, 0)[:, :, None]
     given = writer.node(
         "Conv",
         rows.name,
-        writer.constant(kernel),
+        writer.constant(_across(layer.kernel)),
         *_bias(writer, layer),
         strides=[1, *layer.strides],
         dilations=[1, *layer.dilation_rate],
@@ -306,6 +355,9 @@ WRITERS: dict[type, Callable[..., _Value]] = {
     OneHot: _one_hot,
     AtrousMaxPool: _atrous_pool,
     BinRows: _bin_rows,
+    KmerRows: _kmer_rows,
+    BothStrands: _motifs,
+    PerBin: _per_bin,
     layers.Reshape: _reshape,
     layers.Conv1D: _convolution,
     layers.Dense: _dense,
@@ -315,5 +367,5 @@ WRITERS: dict[type, Callable[..., _Value]] = {
     layers.Dropout: _dropout,
     layers.Concatenate: _concatenation,
 }
-FROM_BASES = (OneHot, layers.Reshape)
+FROM_BASES = (OneHot, KmerRows, layers.Reshape)
 TAKE_BINS = (layers.Dense, layers.Dropout)

@@ -6,10 +6,13 @@ g = gcd(P, S), pool with width P in steps of g; bin n then owns the rows n*S/g +
 This is exact for any P. The map of one window gives one bin, so a network also scores windows.
 """
 
+from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from tfbind.genome import UNKNOWN
@@ -32,6 +35,117 @@ class OneHot(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Add the axis of the four bases."""
         return (*shape, UNKNOWN)
+
+
+class _Constant(keras.layers.Layer):  # type: ignore[misc]
+    """A layer with numbers that are not learnt: they come from a channel, or a saved file."""
+
+    def _keep(self, name: str, shape: tuple[int, ...], numbers: npt.ArrayLike | None) -> Any:
+        values = np.zeros(shape, np.float32) if numbers is None else np.asarray(numbers)
+        return self.add_weight(
+            name=name, shape=shape, trainable=False, initializer=lambda *_, **__: values
+        )
+
+
+@register
+class KmerRows(_Constant):
+    """A row from a table for each k-mer: (batch, bases) to (batch, bases - k + 1, channels).
+
+    Parameters
+    ----------
+    width : int
+        The k.
+    channels : int
+    table : ndarray, shape (5**k, channels), optional
+        By the k-mer's codes as digits; a saved network brings its own.
+    """
+
+    def __init__(
+        self, width: int, channels: int, table: npt.ArrayLike | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.width, self.channels = width, channels
+        self.table = self._keep("table", ((UNKNOWN + 1) ** width, channels), table)
+
+    @property
+    def digits(self) -> list[int]:
+        """What the code of each base of a k-mer counts."""
+        return [(UNKNOWN + 1) ** place for place in range(self.width)][::-1]
+
+    def call(self, codes: Any) -> Any:
+        """Look up the row of each k-mer."""
+        codes = ops.cast(codes, "int32")
+        rows = ops.shape(codes)[1] - self.width + 1
+        number = sum(codes[:, i : i + rows] * digit for i, digit in enumerate(self.digits))
+        return ops.take(self.table, number, axis=0)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Count the k-mers."""
+        batch, bases = shape
+        return (batch, None if bases is None else bases - self.width + 1, self.channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `__init__` needs."""
+        return dict(super().get_config(), width=self.width, channels=self.channels)
+
+
+@register
+class BothStrands(_Constant):
+    """The better score of two strands: (batch, bases, 4) to (batch, bases - width + 1, motifs).
+
+    Parameters
+    ----------
+    motifs, width : int
+    matrices : pair of ndarray, each of shape (motifs, width, 4), optional
+        Of the forward and of the reverse strand; a saved network brings its own.
+    """
+
+    def __init__(
+        self, motifs: int, width: int, matrices: Sequence[Any] | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.motifs, self.width = motifs, width
+        strands = [None, None] if matrices is None else [_kernel(one) for one in matrices]
+        shape = (width, UNKNOWN, motifs)
+        self.forward = self._keep("forward", shape, strands[0])
+        self.reverse = self._keep("reverse", shape, strands[1])
+
+    def call(self, rows: Any) -> Any:
+        """Slide both matrices of each motif, and keep the maximum."""
+        return ops.maximum(*(ops.conv(rows, one) for one in (self.forward, self.reverse)))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Count the places."""
+        batch, bases, _ = shape
+        return (batch, None if bases is None else bases - self.width + 1, self.motifs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `__init__` needs."""
+        return dict(super().get_config(), motifs=self.motifs, width=self.width)
+
+
+def _kernel(matrices: Any) -> npt.NDArray[np.float32]:
+    return np.asarray(matrices, np.float32).transpose(1, 2, 0)
+
+
+@register
+class PerBin(keras.layers.Layer):  # type: ignore[misc]
+    """Give a vector to each bin: (batch, 1, values) and (batch, bins, c) to (batch, bins, values).
+
+    The second tensor only tells how many bins there are.
+    """
+
+    def call(self, ends: Sequence[Any]) -> Any:
+        """Repeat the vector."""
+        vector, bins = ends
+        return ops.repeat(vector, ops.shape(bins)[1], axis=1)
+
+    def compute_output_shape(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        """Take the count of bins from the second."""
+        (batch, _, values), (_, bins, _) = shapes
+        return (batch, bins, values)
 
 
 @register

@@ -7,7 +7,9 @@ import keras
 from keras import layers
 
 from tfbind.contract import Geometry, Input
-from tfbind.networks.layers import AtrousMaxPool, BinRows, OneHot
+from tfbind.errors import InputError
+from tfbind.networks.entries import entries
+from tfbind.networks.layers import AtrousMaxPool, BinRows, PerBin
 
 
 def shallow(
@@ -22,15 +24,21 @@ def shallow(
     signal_pool: int = 20,
     joint: int = 1000,
     dropout: float = 0.5,
+    track_filters: int = 16,
+    track_width: int = 10,
+    track_dense: int = 16,
+    vector: int = 32,
 ) -> keras.Model:
     """Build the shallow network: one convolution over the sequence, pooled signals beside it.
 
-    With the published sizes and one signal it has 246,559 trainable parameters.
+    With the published sizes and one signal it has 246,559 trainable parameters. Tracks of which
+    the text says no more than that they have a convolution and a pool of their own (shape), and
+    vectors of cell types (expression), have sizes that were chosen here.
 
     Parameters
     ----------
     inputs : sequence of Input
-        The sequence and any number of signals.
+        The sequence and any number of others.
     geometry : Geometry
     tasks : int
         Outputs, each a probability.
@@ -41,27 +49,41 @@ def shallow(
     dense, joint : int
         Units that the sequence is brought down to, and of the layer that joins all inputs.
     dropout : float
+    track_filters, track_width, track_dense : int
+        Of the convolution over each other input that is convolved, and the units behind it.
+    vector : int
+        Units that a cell type's vector is brought to.
 
     Returns
     -------
     keras.Model
         From (batch, W + S*(n-1)) bases to (batch, n, tasks) probabilities.
     """
-    ends: dict[str, Any] = {}
-    parts = []
-    for spec in inputs:
-        end = ends[spec.name] = keras.Input((None,), name=spec.name, dtype=_dtype(spec))
-        if spec.source == "sequence":
-            rows = layers.Conv1D(filters, width, name="convolution")(OneHot()(end))
-            rows = AtrousMaxPool(pool, geometry.stride)(rows)
-            rows = layers.ReLU()(layers.BatchNormalization()(rows))
-            features = BinRows(pool, geometry.stride, geometry.window - width + 1)(rows)
-            features = layers.Dropout(dropout)(features)
-            parts.append(_block(features, dense, dropout))
+    ends, entered = entries(inputs, geometry)
+    stride = geometry.stride
+    parts, vectors = [], []
+    for entry in entered:
+        if entry.enters == "joined":
+            vectors.append(_block(entry.rows, vector, dropout))
+        elif entry.enters == "pooled":
+            rows = AtrousMaxPool(signal_pool, stride)(entry.rows)
+            # Signals are transformed already; what a graph makes has scores of any size.
+            rows = layers.BatchNormalization()(rows) if entry.made else rows
+            parts.append(BinRows(signal_pool, stride, entry.width)(rows))
+        elif entry.source == "sequence":
+            rows = layers.Conv1D(filters, width, name="convolution")(entry.rows)
+            rows = layers.BatchNormalization()(AtrousMaxPool(pool, stride)(rows))
+            features = BinRows(pool, stride, entry.width - width + 1)(layers.ReLU()(rows))
+            parts.append(_block(layers.Dropout(dropout)(features), dense, dropout))
         else:
-            rows = layers.Reshape((-1, 1))(end)
-            rows = AtrousMaxPool(signal_pool, geometry.stride)(rows)
-            parts.append(BinRows(signal_pool, geometry.stride, geometry.window)(rows))
+            # A few channels and a rectifier that costs nothing: it must not slow scoring much.
+            rows = layers.Conv1D(track_filters, track_width, activation="relu")(entry.rows)
+            rows = AtrousMaxPool(pool, stride)(rows)
+            features = BinRows(pool, stride, entry.width - track_width + 1)(rows)
+            parts.append(_block(layers.Dropout(dropout)(features), track_dense, dropout))
+    if not parts:
+        raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
+    parts += [PerBin()([one, parts[0]]) for one in vectors]
     joined = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     logits = layers.Dense(tasks, name="logits")(_block(joined, joint, dropout))
     scores = layers.Activation("sigmoid", name="scores")(layers.BatchNormalization()(logits))
@@ -71,7 +93,3 @@ def shallow(
 def _block(features: Any, units: int, dropout: float) -> Any:
     hidden = layers.BatchNormalization()(layers.Dense(units)(features))
     return layers.Dropout(dropout)(layers.ReLU()(hidden))
-
-
-def _dtype(spec: Input) -> str:
-    return "uint8" if spec.source == "sequence" else "float32"
