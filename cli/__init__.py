@@ -12,12 +12,17 @@ from typing import Annotated
 import typer
 
 from . import bin as bin_module
+from . import cut_sites as cut_sites_module
+from . import dream as dream_module
 from . import evaluate as evaluate_module
 from . import export as export_module
 from . import features as features_module
+from . import fetch as fetch_module
 from . import label as label_module
 from . import sample as sample_module
+from . import scan as scan_module
 from . import score as score_module
+from . import shape as shape_module
 from . import train as train_module
 from .edge import at_the_edge
 from .versions import show_versions
@@ -41,11 +46,16 @@ app = typer.Typer(
 app.command("bin")(at_the_edge(bin_module.bin_))
 app.command("label")(at_the_edge(label_module.label))
 app.command("sample")(at_the_edge(sample_module.sample))
+app.command("signal")(at_the_edge(cut_sites_module.signal))
 app.command("features")(at_the_edge(features_module.features))
+app.command("scan")(at_the_edge(scan_module.scan))
+app.command("shape")(at_the_edge(shape_module.shape))
 app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
 app.command("train")(at_the_edge(train_module.train))
 app.command("export")(at_the_edge(export_module.export))
 app.command("score")(at_the_edge(score_module.score))
+app.add_typer(dream_module.app)
+app.command("fetch")(at_the_edge(fetch_module.fetch))
 
 
 @app.callback()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Tfbind, environment
+from conftest import ROOT, Tfbind, environment
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -24,7 +24,12 @@ assert isinstance(COMMANDS, TyperGroup)
 BINS = "chr1\t0\t200\nchr1\t50\t250\n"
 PEAKS = "chr1\t100\t160\n"
 
-each_command = pytest.mark.parametrize("command", list(COMMANDS.commands))
+LEAVES = [
+    f"{name} {leaf}" if leaf else name
+    for name, command in COMMANDS.commands.items()
+    for leaf in (command.commands if isinstance(command, TyperGroup) else [""])
+]
+each_command = pytest.mark.parametrize("command", LEAVES)
 each_filter = pytest.mark.parametrize(
     "args",
     [
@@ -32,6 +37,7 @@ each_filter = pytest.mark.parametrize(
         ["sample", "--accessible", "peaks.bed", "--background", "1"],
         ["features", "--fasta", "genome.fa"],
         ["evaluate", "--labels", "labels.bed"],
+        ["scan", str(ROOT / "examples" / "data" / "motifs.meme"), "--fasta", "genome.fa"],
     ],
     ids=lambda args: args[0],
 )
@@ -129,14 +135,14 @@ def terminal() -> Iterator[int]:
 
 @each_command
 def test_an_unknown_option_is_wrong_usage(command: str, tfbind: Tfbind) -> None:
-    done = tfbind(command, "--no-such-option")
+    done = tfbind(*command.split(), "--no-such-option")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"No such option: --no-such-option" in done.stderr
 
 
 @each_command
 def test_help_has_an_example_and_every_option_a_meaning(command: str, tfbind: Tfbind) -> None:
-    done = tfbind(command, "--help")
+    done = tfbind(*command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
     assert re.search(r"(?m)^  For example:\n\n(      .*\n)*      .*tfbind ", text)
@@ -163,6 +169,17 @@ def test_the_version_names_what_results_depend_on(tfbind: Tfbind) -> None:
 def test_a_terminal_on_standard_input_is_wrong_usage(
     args: list[str | Path], folder: Path, terminal: int
 ) -> None:
+    refuses_a_terminal(args, folder, terminal)
+
+
+@pytest.mark.parametrize("args", [["signal"], ["dream", "labels"], ["fetch", "-"]], ids=" ".join)
+def test_nor_do_readers_of_other_data_wait_at_a_terminal(
+    args: list[str | Path], folder: Path, terminal: int
+) -> None:
+    refuses_a_terminal(args, folder, terminal)
+
+
+def refuses_a_terminal(args: list[str | Path], folder: Path, terminal: int) -> None:
     process = start(args, folder, terminal)
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, b"")

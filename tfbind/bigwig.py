@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +27,9 @@ STEP = 1 << 20  # bytes looked at together
 class BigWigSize:
     """The most bytes that a bigWig can take, counted as its parts come.
 
-    libBigWig writes scores in blocks of 32 kB, each compressed by itself, and behind them up to ten
-    zoom levels. The first has a record for about 16 bins that touch, every next one covers four
-    times as much; a level's records are no more than the windows of its zoom that hold a bin. The
+    libBigWig writes values in blocks of 32 kB, each compressed by itself, and behind them up to ten
+    zoom levels. The first has a record for about 16 values that touch, every next one covers four
+    times as much; a level's records are no more than the windows of its zoom that hold a value. The
     count takes all as stored, not compressed.
 
     Parameters
@@ -37,7 +37,7 @@ class BigWigSize:
     sizes : mapping of str to int
         Contigs and their sizes in base pairs.
     width : int
-        Base pairs that each score covers.
+        Base pairs that a value covers, in the mean of all, rounded down.
     """
 
     LEVELS, FIRST, TIMES = 10, 16, 4
@@ -57,7 +57,7 @@ class BigWigSize:
         self._bytes = self.HEADER + len(sizes) * (names + 8) + len(self._records) * self.LEVEL_EXTRA
 
     def add(self, starts: npt.NDArray[np.int64], *, touching: bool) -> None:
-        """Count a part of a contig.
+        """Count a part of a contig whose values are equally wide.
 
         Parameters
         ----------
@@ -67,16 +67,26 @@ class BigWigSize:
             Nothing is left out between them, so that only the first is written.
         """
         self._bytes += self._stored((4 if touching else 8) * len(starts))
-        last = self._width - 1
-        if touching:
-            first, end = int(starts[0]) // self._zoom, (int(starts[-1]) + last) // self._zoom
-            windows = np.arange(first, end + 1)
-        else:
-            windows = np.column_stack([starts, starts + last]).ravel() // self._zoom
+        ends = starts + self._width
+        self._zoom_in(*((starts[:1], ends[-1:]) if touching else (starts, ends)))
+
+    def add_runs(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        """Count a part of a contig whose values are of any width.
+
+        Parameters
+        ----------
+        starts, ends : ndarray, shape (n,), int64, base pairs
+            Ascending; no two overlap.
+        """
+        self._bytes += self._stored(12 * len(starts))
+        self._zoom_in(starts, ends)
+
+    def _zoom_in(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        first, last = starts // self._zoom, (ends - 1) // self._zoom
         for level in range(len(self._records)):
-            windows = windows[np.diff(windows, prepend=-1) > 0]
-            self._records[level] += len(windows)
-            windows = windows // self.TIMES
+            met = np.concatenate([[-1], last[:-1]])  # the last window of the value before
+            self._records[level] += int((last - np.maximum(first - 1, met)).sum())
+            first, last = first // self.TIMES, last // self.TIMES
 
     @property
     def most(self) -> int:
@@ -87,15 +97,129 @@ class BigWigSize:
         return size + (size // self.BLOCK + 1) * self.BLOCK_EXTRA
 
 
-class BigWigWriter:
-    """Write scores as a bigWig with zoom levels.
+class _Parts:
+    """What a bigWig is to hold, kept until all has come.
 
-    A bigWig holds contigs in the order of its header. Bins may come with contigs in any order, so
-    they are kept in an unnamed file, 8 bytes each, and written at the end.
+    A bigWig holds contigs in the order of its header. Values may come with contigs in any order, so
+    they are kept in an unnamed file and written at the end.
 
     libBigWig does not look whether what it writes reaches the disk, and breaks on one that is full.
     So the most that the file can take is reserved before, what is not used is given back, and the
     file is looked at when it is closed. By an error it is left empty.
+    """
+
+    def __init__(
+        self, path: str | Path, sizes: Mapping[str, int], name: str | Path | None = None
+    ) -> None:
+        self._path = str(path)
+        self._name = path if name is None else name
+        self._sizes = dict(sizes)
+        try:
+            # Not buffered: what a full disk refuses must not be tried again when it is closed.
+            self._kept = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `close`)
+                dir=Path(path).parent, buffering=0
+            )
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._parts: dict[str, list[tuple[int, int, bool]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        self._kept.close()
+
+    def close(self) -> None:
+        """Write the bigWig; the end of a `with` does it, unless it is done.
+
+        Raises
+        ------
+        InputError
+            Where the disk has no room for the most that it can take, and where not all of it
+            reached the disk.
+        """
+        if self._kept.closed:
+            return
+        with self._kept:
+            most = self._most()
+            try:
+                self._write(most)
+            except OSError as error:
+                need = f" for {-(-most // 1_000_000)} MB, the most it can take,"
+                raise self._refusal(error, need) from error
+
+    def _most(self) -> int:
+        """Tell the most bytes that the bigWig can take."""
+        raise NotImplementedError
+
+    def _fill(self, bigwig: Any) -> None:
+        """Write all values, contig by contig."""
+        raise NotImplementedError
+
+    def _keep(self, contig: str, *columns: npt.NDArray[Any], touching: bool = False) -> None:
+        """Keep a part of a contig: columns of as many values each, 4 bytes wide."""
+        part = (self._kept.tell(), len(columns[0]), touching)
+        rest = memoryview(b"".join(column.tobytes() for column in columns))
+        try:
+            while rest:
+                rest = rest[self._kept.write(rest) :]
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._parts.setdefault(contig, []).append(part)
+
+    def _again(
+        self, *types: type[np.generic]
+    ) -> Iterator[tuple[str, bool, list[npt.NDArray[Any]]]]:
+        """Give each part back: its contig, whether its values touch, and its columns."""
+        for contig in self._sizes:
+            for offset, count, touching in self._parts.get(contig, []):
+                self._kept.seek(offset)
+                yield contig, touching, [np.fromfile(self._kept, type_, count) for type_ in types]
+
+    def _refusal(self, error: OSError, need: str = "") -> InputError:
+        advice = f"; make room{need} and run this again" if error.errno in FULL else ""
+        return InputError(f"cannot be written: {error.strerror}{advice}", path=self._name)
+
+    def _write(self, most: int) -> None:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _reserve(file, most)
+            with pyBigWig.open(self._path, "w") as bigwig:
+                _reserve(file, most)  # opening cut it to nothing
+                bigwig.addHeader(list(self._sizes.items()))
+                self._fill(bigwig)
+            os.ftruncate(file, _end(file))
+            os.fsync(file)  # a network disk says only now that it is full
+            self._check(file)
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(file, 0)
+            raise
+        finally:
+            os.close(file)
+
+    def _check(self, file: int) -> None:
+        """Find out whether the file is whole: libBigWig writes its first bytes again at the end."""
+        end = os.fstat(file).st_size
+        whole = os.pread(file, len(MAGIC), 0) == MAGIC
+        whole = whole and os.pread(file, len(MAGIC), max(end - len(MAGIC), 0)) == MAGIC
+        if whole:
+            try:
+                with pyBigWig.open(self._path) as bigwig:
+                    whole = bigwig.header()["nLevels"] > 0 or not self._parts
+            except RuntimeError:
+                whole = False
+        if not whole:
+            raise InputError(
+                "was not written whole; make room on its disk and run this again",
+                path=self._name,
+            )
+
+
+class BigWigWriter(_Parts):
+    """Write scores of bins as a bigWig with zoom levels; 8 bytes each are kept until the end.
 
     Parameters
     ----------
@@ -122,27 +246,9 @@ class BigWigWriter:
         *,
         name: str | Path | None = None,
     ) -> None:
-        self._path = str(path)
-        self._name = path if name is None else name
-        self._sizes = dict(sizes)
+        super().__init__(path, sizes, name)
         self._centres = centres
         self._size = BigWigSize(self._sizes, centres.width)
-        try:
-            # Not buffered: what a full disk refuses must not be tried again when it is closed.
-            self._kept = tempfile.TemporaryFile(  # noqa: SIM115  (closed by `close`)
-                dir=Path(path).parent, buffering=0
-            )
-        except OSError as error:
-            raise self._refusal(error) from error
-        self._parts: dict[str, list[tuple[int, int, bool]]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        self._kept.close()
 
     def add(self, batch: Intervals, scores: Scores, names: Mapping[str, str]) -> None:
         """Keep a batch.
@@ -161,85 +267,89 @@ class BigWigWriter:
         """
         known = replace(batch, contigs=tuple(names[contig] for contig in batch.contigs))
         for contig, run, starts, _ in self._centres(known):
-            offset = self._kept.tell()
-            self._keep(
-                starts.astype(np.uint32).tobytes() + scores[run].astype(np.float32).tobytes()
-            )
             touching = bool((np.diff(starts) == self._centres.width).all())
+            values = scores[run].astype(np.float32)
+            self._keep(contig, starts.astype(np.uint32), values, touching=touching)
             self._size.add(starts, touching=touching)
-            self._parts.setdefault(contig, []).append((offset, len(starts), touching))
 
-    def close(self) -> None:
-        """Write the bigWig; the end of a `with` does it, unless it is done.
+    def _most(self) -> int:
+        return self._size.most
+
+    def _fill(self, bigwig: Any) -> None:
+        width = self._centres.width
+        for contig, touching, (starts, values) in self._again(np.uint32, np.float32):
+            doubles = values.astype(np.float64)
+            if touching:  # it takes no starts, and half the time
+                bigwig.addEntries(contig, int(starts[0]), values=doubles, span=width, step=width)
+            else:
+                bigwig.addEntries(contig, starts.astype(np.int64), values=doubles, span=width)
+
+
+class BigWigRuns(_Parts):
+    """Write runs of equal value as a bigWig with zoom levels; 12 bytes each are kept.
+
+    Parameters
+    ----------
+    path, sizes, name
+        As for `BigWigWriter`.
+
+    Raises
+    ------
+    InputError
+        Where the disk has no room for the runs that are kept.
+    """
+
+    def __init__(
+        self, path: str | Path, sizes: Mapping[str, int], *, name: str | Path | None = None
+    ) -> None:
+        super().__init__(path, sizes, name)
+        self._runs = self._bases = 0
+
+    def add(
+        self,
+        contig: str,
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        values: npt.NDArray[Any],
+    ) -> None:
+        """Keep runs of one contig.
+
+        Parameters
+        ----------
+        contig : str
+            A key of `sizes`.
+        starts, ends : ndarray, shape (n,), int64, base pairs
+            Ascending, behind those that came before on this contig; no two overlap.
+        values : ndarray, shape (n,)
+            Kept as float32.
 
         Raises
         ------
         InputError
-            Where the disk has no room for the most that it can take, and where not all of it
-            reached the disk.
+            Where the disk is full.
         """
-        if self._kept.closed:
+        if not len(starts):
             return
-        with self._kept:
-            try:
-                self._write()
-            except OSError as error:
-                need = -(-self._size.most // 1_000_000)
-                raise self._refusal(error, f" for {need} MB, the most it can take,") from error
+        self._keep(
+            contig, starts.astype(np.uint32), ends.astype(np.uint32), values.astype(np.float32)
+        )
+        self._runs += len(starts)
+        self._bases += int((ends - starts).sum())
 
-    def _keep(self, data: bytes) -> None:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._kept.write(rest) :]
-        except OSError as error:
-            raise self._refusal(error) from error
-
-    def _refusal(self, error: OSError, need: str = "") -> InputError:
-        advice = f"; make room{need} and run this again" if error.errno in FULL else ""
-        return InputError(f"cannot be written: {error.strerror}{advice}", path=self._name)
-
-    def _write(self) -> None:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _reserve(file, self._size.most)
-            with pyBigWig.open(self._path, "w") as bigwig:
-                _reserve(file, self._size.most)  # opening cut it to nothing
-                self._fill(bigwig)
-            os.ftruncate(file, _end(file))
-            os.fsync(file)  # a network disk says only now that it is full
-            self._check(file)
-        except BaseException:
-            with suppress(OSError):
-                os.ftruncate(file, 0)
-            raise
-        finally:
-            os.close(file)
+    def _most(self) -> int:
+        # The zoom depends on the mean width, which is known only now.
+        size = BigWigSize(self._sizes, self._bases // max(self._runs, 1))
+        for _, _, (starts, ends) in self._again(np.uint32, np.uint32):
+            size.add_runs(starts.astype(np.int64), ends.astype(np.int64))
+        return size.most
 
     def _fill(self, bigwig: Any) -> None:
-        bigwig.addHeader(list(self._sizes.items()))
-        for contig in self._sizes:
-            for offset, count, touching in self._parts.get(contig, []):
-                self._kept.seek(offset)
-                starts = np.fromfile(self._kept, np.uint32, count)
-                values = np.fromfile(self._kept, np.float32, count)
-                _add(bigwig, contig, starts, values, self._centres.width, touching=touching)
-
-    def _check(self, file: int) -> None:
-        """Find out whether the file is whole: libBigWig writes its first bytes again at the end."""
-        end = os.fstat(file).st_size
-        whole = os.pread(file, len(MAGIC), 0) == MAGIC
-        whole = whole and os.pread(file, len(MAGIC), max(end - len(MAGIC), 0)) == MAGIC
-        if whole:
-            try:
-                with pyBigWig.open(self._path) as bigwig:
-                    whole = bigwig.header()["nLevels"] > 0 or not self._parts
-            except RuntimeError:
-                whole = False
-        if not whole:
-            raise InputError(
-                "was not written whole; make room on its disk and run this again",
-                path=self._name,
+        for contig, _, (starts, ends, values) in self._again(np.uint32, np.uint32, np.float32):
+            bigwig.addEntries(
+                [contig] * len(starts),
+                starts.astype(np.int64),
+                ends=ends.astype(np.int64),
+                values=values.astype(np.float64),
             )
 
 
@@ -267,20 +377,3 @@ def _end(file: int) -> int:
             return begin + len(written)
         end = begin
     return 0
-
-
-def _add(
-    bigwig: Any,
-    contig: str,
-    starts: npt.NDArray[np.uint32],
-    values: npt.NDArray[np.float32],
-    width: int,
-    *,
-    touching: bool,
-) -> None:
-    """Write a part of a track; where nothing is left out it takes no starts, and half the time."""
-    doubles = values.astype(np.float64)
-    if touching:
-        bigwig.addEntries(contig, int(starts[0]), values=doubles, span=width, step=width)
-    else:
-        bigwig.addEntries(contig, starts.astype(np.int64), values=doubles, span=width)

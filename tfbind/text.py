@@ -70,11 +70,16 @@ def text_blocks(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
             f"the gzip data are damaged or cut short ({error}); copy or make the file again",
             path=path,
         ) from error
-    if head[3] & 4 and head[12:14] == b"BC" and watched.last != BGZF_END:
+    if is_bgzf(head) and watched.last != BGZF_END:
         raise InputError(
             "the BGZF data are cut short: no end-of-file block; copy or make the file again",
             path=path,
         )
+
+
+def is_bgzf(head: bytes) -> bool:
+    """Tell BGZF from text and other gzip by the first `HEAD` bytes of a file."""
+    return head.startswith(GZIP_MAGIC) and bool(head[3] & 4) and head[12:14] == b"BC"
 
 
 def _whole_lines(stream: BinaryIO, path: str | Path) -> Iterator[bytes]:
