@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
 DATA_ERROR, INTERRUPTED, READER_GONE = 1, 130, 141
 
@@ -32,6 +32,8 @@ def at_the_edge(command: Callable[..., None]) -> Callable[..., None]:
             raise SystemExit(READER_GONE) from None
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
+        except RequestError as error:
+            raise typer.BadParameter(error.message) from error
         except InputError as error:
             _fail(str(error), debug=debug)
         except OSError as error:

@@ -130,12 +130,14 @@ def features(
         write_table(bed, sources, wanted, names, missing, output, force=force, quiet=quiet)
         return
     refuse_terminal(output, "tiles are binary")
-    sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(files))
+    others = [described(text) for text in asked]
+    read = {name: path for _, paths in others for name, path in paths.items()}
+    sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(files), read)
     stored: Literal["float16", "float32"] = "float32" if float32 else "float16"
     inputs = (
         Input("sequence", "sequence", "uint8"),
         *(Input(name, "signal", stored) for name in files),
-        *map(described, asked),
+        *(spec for spec, _ in others),
     )
     with reading(bed, what="BED") as (stream, path), writing(output, force=force) as out:
         reader = IntervalReader(stream, path)

@@ -44,10 +44,9 @@ def open_sources(
     alias: str | None,
     prefix: Literal["add", "strip"] | None,
     cell: str = "",
-    tables: dict[str, str] | None = None,
+    others: dict[str, str] | None = None,
 ) -> "Sources":
-    """Open a genome, signals and tables, with the ways to find a contig under another name."""
-    from tfbind.cells import read_cell_table
+    """Open a genome and signals, with the ways to find a contig under another name."""
     from tfbind.channels import Sources
     from tfbind.genome import ContigNames, Genome
     from tfbind.signal import Signal
@@ -60,7 +59,7 @@ def open_sources(
         {name: Signal(path) for name, path in signals.items()},
         names,
         cell,
-        {name: read_cell_table(path) for name, path in (tables or {}).items()},
+        others or {},
     )
     for doubt in sources.longer_contigs()[:1]:
         say(doubt, quiet=False)

@@ -48,12 +48,21 @@ Channels = Annotated[
         "a line for each cell type); repeatable.",
     ),
 ]
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="NAME=FILE",
+        help="The file of a further input that the model wants, such as expression; repeatable.",
+    ),
+]
 Expression = Annotated[
     str | None,
     typer.Option(
         "--expression",
         metavar="FILE",
-        help="Values of cell types: tab-separated, a header, the first column the cell type.",
+        help="The same as --channel expression=FILE: values of cell types, tab-separated, below a "
+        "header, the first column the cell type.",
     ),
 ]
 Output = Annotated[

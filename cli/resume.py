@@ -31,7 +31,15 @@ def is_finished(wanted: Sequence[Target]) -> bool:
 
 
 def refuse_other(wanted: Sequence[Target], layout: Layout) -> None:
-    """Refuse a finished text that begins otherwise than this run's would; a bigWig cannot tell."""
+    """Refuse a finished text that begins otherwise than this run's would; a bigWig cannot tell.
+
+    Nor can a submission, which is never taken for this run's: it may be sent in.
+    """
+    if layout.format == "dream":
+        raise InputError(
+            "exists, and a submission cannot tell which model made it; --force replaces it",
+            path=wanted[0].path,
+        )
     for target in wanted if layout.header and layout.format != "bigwig" else ():
         with open(target.path, "rb") as file:
             found = file.readline(LONGEST_HEADER)
@@ -84,8 +92,8 @@ def about_scores(
         "the tasks": ",".join(tasks),
         "the genome": content_hash(sources.genome.path),
         **{f"the signal {name}": content_hash(one.path) for name, one in sources.signals.items()},
-        "the cell type": sources.cell,
-        **{f"the table {name}": content_hash(one.path) for name, one in sources.tables.items()},
+        **({"the cell type": sources.cell} if model.contract.wants_cell else {}),
+        **{f"the file of {name}": content_hash(path) for name, path in sources.files.items()},
         "--missing": missing,
         "--alias": str(sorted(names.alias.items())),
         "--chr-prefix": str(names.prefix),

@@ -182,41 +182,50 @@ def wanted_signals(contract: "Contract", files: dict[str, str], quiet: bool) -> 
     return found
 
 
-def wanted_table(contract: "Contract", path: str | None) -> dict[str, str]:
-    """Match a table of cell types to the input of the model that wants one."""
-    wanted = [spec.name for spec in contract.inputs if spec.along == "cell"]
-    if path is not None and len(wanted) != 1:
-        raise typer.BadParameter(
-            f"--expression {path}: the model has {len(wanted)} inputs of cell types"
-        )
-    return {} if path is None else {wanted[0]: path}
+def wanted_files(
+    contract: "Contract", given: list[str] | None, expression: str | None, *, quiet: bool
+) -> dict[str, str]:
+    """Match files to the model's inputs that are neither sequence nor signal."""
+    wanted = [spec.name for spec in contract.fed if spec.source not in ("sequence", "signal")]
+    files: dict[str, str] = {}
+    for text in [*(given or []), *([f"expression={expression}"] if expression else [])]:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise typer.BadParameter(f"found --channel {text!r}, expected NAME=FILE")
+        if name in files:
+            raise typer.BadParameter(f"the file of the input {name!r} is given twice")
+        if name not in wanted:
+            say(f"the model does not use a file of {name!r}", quiet=quiet)
+        files[name] = path
+    return {name: path for name, path in files.items() if name in wanted}
 
 
 @contextmanager
 def doubts(contract: "Contract", sources: "Sources") -> Iterator[None]:
     """Meanwhile compare each signal with those that the model was trained on; tell what differs."""
-    from tfbind.distribution import difference, sampled
-
-    def compare() -> None:
-        for spec in contract.signals:
-            if spec.trained is None or spec.ranks:
-                continue
-            signal = sources.signals[spec.name]
-            try:
-                found = sampled(signal, *sources.where(signal))
-            except InputError:
-                return  # scoring tells it, if it comes there
-            if text := difference(found, spec.trained):
-                say(
-                    f"the signal {spec.name!r} of {signal.path} is unlike the training's: {text}; "
-                    "scores may be off: is it scaled alike?",
-                    quiet=False,
-                )
-
-    thread = threading.Thread(target=compare, daemon=True)
+    thread = threading.Thread(target=_compare, args=(contract, sources), daemon=True)
     thread.start()
     yield
     thread.join()
+
+
+def _compare(contract: "Contract", sources: "Sources") -> None:
+    from tfbind.distribution import difference, sampled
+
+    for spec in contract.signals:
+        if not spec.trained or spec.ranks:
+            continue
+        signal = sources.signals[spec.name]
+        try:
+            found = sampled(signal, *sources.where(signal))
+        except InputError:
+            continue  # scoring tells it, if it comes there
+        if text := difference(found, spec.trained):
+            say(
+                f"the signal {spec.name!r} of {signal.path} is unlike the training's: {text}; "
+                "scores may be off: is it of the same assay, on the same scale?",
+                quiet=False,
+            )
 
 
 def provenance(model: "Model", sources: "Sources", described: list[str]) -> bytes:
@@ -224,7 +233,6 @@ def provenance(model: "Model", sources: "Sources", described: list[str]) -> byte
     import tfbind
 
     signals = [f"signal:{name}={Path(one.path).name}" for name, one in sources.signals.items()]
-    cell = any(spec.along == "cell" for spec in model.contract.inputs)
     parts = [
         "#tfbind",
         f"version={tfbind.__version__}",
@@ -235,8 +243,8 @@ def provenance(model: "Model", sources: "Sources", described: list[str]) -> byte
         *described,
         f"genome={Path(sources.genome.path).name}",
         *signals,
-        *([f"cell={sources.cell}"] if cell else []),
-        *(f"table:{name}={Path(one.path).name}" for name, one in sources.tables.items()),
+        *([f"cell={sources.cell}"] if model.contract.wants_cell else []),
+        *(f"file:{name}={Path(path).name}" for name, path in sources.files.items()),
     ]
     return "\t".join(parts).encode()
 

@@ -80,7 +80,7 @@ def _measures(sources: "Sources", wanted: Wanted) -> "list[Measure]":
     from tfbind.measures import measures
     from tfbind.motifs import read_motifs
 
-    kinds = [described(text).source for text in wanted.channels]
+    kinds = [described(text)[0].source for text in wanted.channels]
     files = [text.partition("=")[2] for text in wanted.channels if text.startswith("motif=")]
     if "expression" in kinds:
         raise typer.BadParameter(

@@ -194,17 +194,20 @@ def _transforms(given: list[str], inputs: "Sequence[Input]") -> dict[str, str]:
     """Read the steps of each input's transform; those without a name are of all signals."""
     names = [spec.name for spec in inputs]
     signals = [spec.name for spec in inputs if spec.source == "signal"]
-    found: dict[str, str] = {}
+    told: dict[str, str] = {}  # by name, or by none
     for text in given:
-        name, equals, steps = text.partition("=")
+        name, equals, steps = text.rpartition("=")
+        if name in told:
+            raise typer.BadParameter(f"--transform {text}: told already, {told[name]}")
         if equals and name not in names:
             raise typer.BadParameter(
                 f"--transform {text}: no input {name!r}, but {', '.join(names)}"
             )
-        for one in [name] if equals else signals:
-            if equals or one not in found:
-                found[one] = steps if equals else text
-    return found
+        if not equals and not signals:
+            raise typer.BadParameter(f"--transform {text}: there is no signal among the inputs")
+        told[name] = steps
+    common = told.pop("", None)
+    return ({} if common is None else dict.fromkeys(signals, common)) | told
 
 
 def _summary(part: str, tiles: "TileSet") -> str:

@@ -12,7 +12,7 @@ from tfbind import shape
 from tfbind.channels import channel, described
 from tfbind.channels.base import Lookup, Matrices
 from tfbind.contract import Distribution, Input
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 from tfbind.genome import base_codes
 
 
@@ -74,7 +74,7 @@ SIGNAL = Input("dnase", "signal", "float16")
 def test_log1p_is_the_usual_transform() -> None:
     spec = channel(SIGNAL).fitted(TWO, "")
     assert (spec.transform, spec.clip, spec.scale, spec.ranks) == ("log1p", None, 1, ())
-    assert spec.trained == Distribution(0.5, (5.5, 11, 16.5))
+    assert spec.trained == (Distribution(0.5, (1, 2, 3)), Distribution(0.5, (10, 20, 30)))
     assert channel(SIGNAL).fitted(TWO, "none").transform == "none"
 
 
@@ -108,6 +108,15 @@ def test_ranks_bring_cells_to_one_distribution() -> None:
     assert channel(SIGNAL).aligned(np.array([7.0]), low).tolist() == [7]
 
 
+def test_ranks_need_values(tmp_path: Path) -> None:
+    class Empty(Cells):
+        def distributions(self, name: str) -> list[Distribution]:
+            return [Distribution(0, ()), Distribution(0.5, (1, 2))]
+
+    with pytest.raises(InputError, match="no value other than 0 in a training cell"):
+        channel(SIGNAL).fitted(Empty({}), "rank")
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
@@ -121,17 +130,17 @@ def test_ranks_bring_cells_to_one_distribution() -> None:
     ],
 )
 def test_transforms_that_cannot_be(wanted: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(RequestError, match=message):
         channel(SIGNAL).fitted(TWO, wanted)
 
 
 def test_only_signals_have_a_transform_to_choose() -> None:
-    with pytest.raises(InputError, match="'sequence' has no transform to choose, found 'zscore'"):
+    with pytest.raises(RequestError, match="'sequence' has no transform to choose, found 'zscore'"):
         channel(Input("sequence", "sequence", "uint8")).fitted(TWO, "zscore")
 
 
 def test_shape_is_looked_up_and_standardised() -> None:
-    spec = described("shape")
+    spec = described("shape")[0]
     assert (spec.along, spec.of, spec.features) == ("sequence", "sequence", shape.FEATURES)
     lookup = channel(spec).graph
     assert isinstance(lookup, Lookup)
@@ -139,7 +148,7 @@ def test_shape_is_looked_up_and_standardised() -> None:
     known = lookup.rows[(np.indices((5,) * 6) < 4).all(axis=0).ravel()]
     assert len(known) == 4**6
     np.testing.assert_allclose(known.mean(axis=0, dtype=np.float64), 0, atol=1e-6)
-    np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(known.std(axis=0, dtype=np.float64), 1, atol=1e-6)
     assert lookup.rows[-1].tolist() == [0, 0, 0, 0]  # six unknown bases
 
 
@@ -149,14 +158,22 @@ EXPRESSION = "cell\tMYC\tJUN\nHeLa-S3\t1\t5\nK562\t3\t5\nA549\t8\t0\n"
 def test_expression_is_standardised_on_the_training_cells(tmp_path: Path) -> None:
     table = tmp_path / "cells.tsv"
     table.write_text(EXPRESSION)
-    spec = described(f"expression={table}")
+    spec = described(f"expression={table}")[0]
     assert (spec.along, spec.features) == ("cell", ("MYC", "JUN"))
     fitted = channel(spec).fitted(Cells({"HeLa-S3": [1], "K562": [1]}), "")
-    assert (fitted.mean, fitted.deviation) == ((2, 5), (1, 1))  # JUN: the same in both
+    assert (fitted.mean, fitted.deviation) == ((2, 5), (1, 0))
     kind = channel(fitted)
-    assert kind.prepare(kind.of_cell("A549")).tolist() == [6, -5]
+    # JUN is the same in both training cells: what it is elsewhere must not change scores.
+    assert kind.prepare(kind.of_cell("A549")).tolist() == [6, 0]
     with pytest.raises(InputError, match="no cell type 'HUVEC': there is A549, HeLa-S3, K562"):
         kind.of_cell("HUVEC")
+
+
+def test_expression_of_one_cell_teaches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cells.tsv").write_text(EXPRESSION)
+    kind = channel(described(f"expression={tmp_path / 'cells.tsv'}")[0])
+    with pytest.raises(InputError, match=r"the same in all training cells \(K562\), so nothing"):
+        kind.fitted(Cells({"K562": [1]}), "")
 
 
 MOTIFS = """MEME version 4
@@ -178,7 +195,7 @@ letter-probability matrix: alength= 4 w= 4
 
 def test_motifs_get_one_width_and_keep_their_place_on_both_strands(tmp_path: Path) -> None:
     (tmp_path / "motifs.meme").write_text(MOTIFS)
-    spec = described(f"motif={tmp_path / 'motifs.meme'}")
+    spec = described(f"motif={tmp_path / 'motifs.meme'}")[0]
     assert spec.features == ("short", "long")
     matrices = channel(spec).graph
     assert isinstance(matrices, Matrices)
@@ -192,15 +209,15 @@ def test_motifs_get_one_width_and_keep_their_place_on_both_strands(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour", "found --channel colour, expected one of sequence, signal, shape"),
+        ("colour", "found --channel colour, expected one of shape, motif, expression"),
         ("shape=file", "expected shape, which takes no file"),
         ("motif", "expected motif=FILE"),
         ("expression", "expected expression=FILE"),
-        ("signal=x.bw", "give --fasta or --signal NAME=FILE"),
+        ("signal=x.bw", "expected one of shape, motif, expression"),
     ],
 )
 def test_channels_that_cannot_be_asked_for(text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(RequestError, match=message):
         described(text)
 
 

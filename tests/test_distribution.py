@@ -7,7 +7,16 @@ import pyBigWig
 import pytest
 
 from tfbind.contract import Distribution
-from tfbind.distribution import KNOTS, average, difference, percentile, sampled, with_ranks_of
+from tfbind.distribution import (
+    KNOTS,
+    _places,
+    average,
+    difference,
+    percentile,
+    sampled,
+    with_ranks_of,
+)
+from tfbind.errors import InputError
 from tfbind.genome import ContigNames
 from tfbind.signal import Signal
 
@@ -37,6 +46,56 @@ def test_a_sample_is_like_the_whole(data: Path) -> None:
         [percentile(found, one) for one in (25, 50, 75)], expected, rtol=0.25
     )
     assert sampled(signal, sizes, ContigNames(tuple(sizes), signal.path)) == found
+
+
+def written(path: Path, values: dict[str, dict[int, list[float]]], sizes: dict[str, int]) -> Signal:
+    with pyBigWig.open(str(path), "w") as track:
+        track.addHeader(list(sizes.items()))
+        for contig, runs in values.items():
+            for start, some in runs.items():
+                track.addEntries(contig, start, values=some, span=1, step=1)
+    return Signal(path)
+
+
+def names(signal: Signal) -> ContigNames:
+    return ContigNames(tuple(signal.sizes), signal.path)
+
+
+def test_every_contig_of_a_small_genome_counts(tmp_path: Path) -> None:
+    sizes = {"chrM": 16_000, "chr1": 50_000, **{f"scaffold{i}": 1000 for i in range(40)}}
+    values = {"chrM": {0: [1000.0] * 16_000}, "chr1": {0: [1.0] * 50_000}}
+    values |= {f"scaffold{i}": {500: [7.0] * 100} for i in range(40)}
+    found = sampled(signal := written(tmp_path / "track.bw", values, sizes), sizes, names(signal))
+    assert found.covered == pytest.approx((16_000 + 50_000 + 4000) / 106_000)
+    assert percentile(found, 50) == 1
+    assert percentile(found, 90) == 1000
+
+
+def test_a_track_between_the_stretches_is_found(tmp_path: Path) -> None:
+    sizes = {"chr1": 150_000_000}
+    values = {"chr1": {50_500_000: [5.0] * 20_000}}
+    found = sampled(signal := written(tmp_path / "track.bw", values, sizes), sizes, names(signal))
+    assert found.covered == pytest.approx(20_000 / 150_000_000)
+    assert set(found.quantiles) == {5.0}
+
+
+def test_stretches_lie_evenly_over_contigs(tmp_path: Path) -> None:
+    sizes = {"chr1": 90_000_000, "chr2": 10_000_000}
+    contigs = [*sizes.items()]
+    places = list(_places(contigs, 500_000))
+    assert [(contig, end - start) for contig, start, end in places] == (
+        [("chr1", 100_000)] * 180 + [("chr2", 100_000)] * 20
+    )
+    whole = list(_places([("a", 250_000), ("b", 1000), ("c", 120_000)], 100_000))
+    assert sum(end - start for _, start, end in whole) == 371_000
+    assert [place[0] for place in whole] == ["a", "a", "a", "b", "c", "c"]
+
+
+def test_infinity_is_refused_with_its_place(tmp_path: Path) -> None:
+    sizes = {"chr1": 1000}
+    signal = written(tmp_path / "track.bw", {"chr1": {7: [1.0, np.inf]}}, sizes)
+    with pytest.raises(InputError, match="holds a value at chr1:9 that is no finite number"):
+        sampled(signal, sizes, names(signal))
 
 
 def test_no_value_at_all(tmp_path: Path) -> None:
@@ -81,10 +140,34 @@ LADDER = tuple(np.linspace(1, 100, KNOTS).tolist())
     ],
 )
 def test_what_is_far_apart_is_told(found: Distribution, expected: str) -> None:
-    text = difference(found, Distribution(0.1, LADDER))
+    text = difference(found, [Distribution(0.1, LADDER)])
     assert expected in text
     assert bool(text) == bool(expected)
 
 
+def test_a_track_near_one_training_cell_is_alike() -> None:
+    ten = tuple(10 * one for one in LADDER)
+    cells = [Distribution(0.1, LADDER), Distribution(0.1, ten)]
+    for cell in cells:
+        assert difference(cell, cells) == ""
+    far = difference(Distribution(0.1, tuple(50 * one for one in LADDER)), cells)
+    assert "in training 2" in far  # the nearer of the two is told
+
+
+def test_values_around_zero_differ_by_less_than_their_spread() -> None:
+    normal = [
+        Distribution(1, tuple(np.quantile(np.random.default_rng(seed).normal(size=10_000),
+                                          np.linspace(0, 1, KNOTS)).tolist()))
+        for seed in range(5)
+    ]  # fmt: skip
+    for one in normal[1:]:
+        assert difference(one, normal[:1]) == ""
+    shifted = Distribution(1, tuple(one + 5 for one in normal[0].quantiles))
+    assert "of covered bases is" in difference(shifted, normal[:1])
+
+
 def test_training_without_values_has_nothing_to_compare() -> None:
-    assert difference(Distribution(0.1, LADDER), Distribution(0, ())) == ""
+    assert difference(Distribution(0.1, LADDER), []) == ""
+    empty = Distribution(0, ())
+    assert difference(empty, [empty]) == ""
+    assert difference(Distribution(0.1, LADDER), [empty]) == "training has no value other than 0"

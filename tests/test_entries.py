@@ -81,7 +81,7 @@ def run(model: keras.Model, arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[
 
 
 def test_shape_in_the_graph_is_the_table_standardised(codes: npt.NDArray[np.uint8]) -> None:
-    lookup = channel(described("shape")).graph
+    lookup = channel(described("shape")[0]).graph
     assert isinstance(lookup, Lookup)
     ends = keras.Input((None,), name="sequence", dtype="uint8")
     model = keras.Model({"sequence": ends}, KmerRows(6, 4, lookup.rows)(ends))
@@ -99,7 +99,7 @@ def test_shape_in_the_graph_is_the_table_standardised(codes: npt.NDArray[np.uint
 def test_motifs_in_the_graph_have_the_scores_of_the_scanner(
     codes: npt.NDArray[np.uint8], motifs: Path
 ) -> None:
-    matrices = channel(described(f"motif={motifs}")).graph
+    matrices = channel(described(f"motif={motifs}")[0]).graph
     assert isinstance(matrices, Matrices)
     ends = keras.Input((None,), name="sequence", dtype="uint8")
     made = BothStrands(2, 7, (matrices.forward, matrices.reverse))(OneHot()(ends))
@@ -114,7 +114,7 @@ def test_motifs_in_the_graph_have_the_scores_of_the_scanner(
 
 
 def every(motifs: Path) -> list[Input]:
-    return [SEQUENCE, DNASE, described("shape"), described(f"motif={motifs}"), EXPRESSION]
+    return [SEQUENCE, DNASE, described("shape")[0], described(f"motif={motifs}")[0], EXPRESSION]
 
 
 def prepared(codes: npt.NDArray[np.uint8], length: int) -> dict[str, npt.NDArray[Any]]:
@@ -176,18 +176,23 @@ def test_scans_windows_and_both_graphs_agree(
         np.testing.assert_allclose(windows[:, 0], expected[0], atol=2e-6)
 
 
-def test_both_strands_see_the_same_shape_and_motifs(
+def test_the_other_strand_has_the_same_shape_and_motifs(
     codes: npt.NDArray[np.uint8], motifs: Path
 ) -> None:
-    inputs = every(motifs)
-    function = strands(disturbed(inputs, Geometry()), inputs, True)
-    arrays = prepared(codes, Geometry().length(5))
-    turned = dict(
-        arrays, sequence=np.array([3, 2, 1, 0, 4], np.uint8)[arrays["sequence"][::-1]],
-        dnase=arrays["dnase"][::-1],
-    )  # fmt: skip
-    there, back = (np.asarray(function(*scanned(one).values())) for one in (arrays, turned))
-    np.testing.assert_allclose(there, back[:, ::-1], atol=2e-6)
+    matrices, lookup = (channel(described(text)[0]).graph for text in (f"motif={motifs}", "shape"))
+    assert isinstance(matrices, Matrices)
+    assert isinstance(lookup, Lookup)
+    turned = np.array([3, 2, 1, 0, 4], np.uint8)[codes[::-1]]
+    motif = BothStrands(2, 7, (matrices.forward, matrices.reverse))
+    there, back = (np.asarray(motif(OneHot()(one[None])))[0] for one in (codes, turned))
+    np.testing.assert_allclose(back[::-1, 1], there[:, 1], atol=1e-5)
+    # The even motif has a column more behind than before: it lies one base off.
+    np.testing.assert_allclose(back[::-1, 0][:-1], there[1:, 0], atol=1e-5)
+    shape = KmerRows(6, 4, lookup.rows)
+    there, back = (np.asarray(shape(one[None]))[0] for one in (codes, turned))
+    np.testing.assert_allclose(back[::-1, 2:], there[:, 2:], atol=1e-5)  # the same steps
+    # Of a hexamer's two middle bases the first is told of: from behind it is the other.
+    np.testing.assert_allclose(back[::-1, :2][:-1], there[1:, :2], atol=1e-5)
 
 
 def test_a_vector_decides_all_bins_alike(codes: npt.NDArray[np.uint8], motifs: Path) -> None:
@@ -196,7 +201,14 @@ def test_a_vector_decides_all_bins_alike(codes: npt.NDArray[np.uint8], motifs: P
     arrays = {name: one for name, one in prepared(codes, 1600).items() if name != "dnase"}
     before = model.predict(scanned(arrays), verbose=0)
     arrays["expression"] = arrays["expression"] + 1
-    assert (before != model.predict(scanned(arrays), verbose=0)).all()
+    changed = model.predict(scanned(arrays), verbose=0)
+    assert (before != changed).all()
+    arrays["expression"] = np.tile(arrays["expression"], 1)
+    alone = model.predict(
+        {"sequence": arrays["sequence"][None, 50:1050], "expression": arrays["expression"][None]},
+        verbose=0,
+    )
+    np.testing.assert_allclose(alone[0, 0], changed[0, 1], atol=1e-6)  # the second bin's window
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' saving
@@ -214,7 +226,7 @@ def test_saved_networks_keep_their_tables(
 
 def test_what_is_made_from_bases_needs_them() -> None:
     with pytest.raises(InputError, match="'shape' is made from 'sequence', which is not among"):
-        entries([DNASE, described("shape")], Geometry())
+        entries([DNASE, described("shape")[0]], Geometry())
 
 
 def test_cell_types_alone_tell_nothing_of_bins() -> None:
@@ -224,11 +236,11 @@ def test_cell_types_alone_tell_nothing_of_bins() -> None:
 
 def test_a_window_must_hold_what_is_looked_at() -> None:
     with pytest.raises(InputError, match="'shape' looks at 6 bases at once, more than the window"):
-        entries([SEQUENCE, described("shape")], Geometry(5, 1, 1))
+        entries([SEQUENCE, described("shape")[0]], Geometry(5, 1, 1))
 
 
 def test_layers_of_other_kinds_of_rows_fit(codes: npt.NDArray[np.uint8]) -> None:
-    ends, (sequence, shape) = entries([SEQUENCE, described("shape")], Geometry())
+    ends, (sequence, shape) = entries([SEQUENCE, described("shape")[0]], Geometry())
     joined = layers.Concatenate(axis=1)([one.rows for one in (sequence, shape)])
     model = keras.Model(ends, joined)
     assert (sequence.width, shape.width) == (1000, 995)

@@ -1,12 +1,14 @@
 """Vectors of cell types, from a table."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfbind.errors import InputError, three
 from tfbind.text import text_blocks
+
+LARGEST = 3.4e38
+"""Of float32, rounded down."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ def read_cell_table(path: str | Path) -> CellTable:
     """
     columns: tuple[str, ...] = ()
     rows: dict[str, tuple[float, ...]] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        first, *rest = line.split("\t")
+        first, *rest = (field.strip() for field in line.split("\t"))
         if not columns:
             columns = _header(rest, path, number)
         elif first in rows:
@@ -116,6 +118,12 @@ def _header(names: list[str], path: str | Path, number: int) -> tuple[str, ...]:
             path=path,
             line=number,
         )
+    if all(_number(name) is not None for name in names):
+        raise InputError(
+            f"found the numbers {three(names)}, expected a header: `cell` and the names of values",
+            path=path,
+            line=number,
+        )
     return tuple(names)
 
 
@@ -128,14 +136,22 @@ def _values(
             path=path,
             line=number,
         )
-    values = []
-    for name, field in zip(columns, fields, strict=True):
-        try:
-            values.append(float(field))
-        except ValueError:
-            values.append(math.nan)
-        if not math.isfinite(values[-1]):
-            raise InputError(
-                f"found {field!r} as {name} of {cell!r}, expected a number", path=path, line=number
-            )
-    return tuple(values)
+    values = [_number(field) for field in fields]
+    if None in values:
+        at = values.index(None)
+        raise InputError(
+            f"found {fields[at]!r} as {columns[at]} of {cell!r}, expected a number that 32 bits "
+            "hold",
+            path=path,
+            line=number,
+        )
+    return tuple(value for value in values if value is not None)
+
+
+def _number(text: str) -> float | None:
+    """Read a number, unless it is none, or is infinite in 32 bits."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) <= LARGEST and "_" not in text else None

@@ -130,8 +130,8 @@ class Input:
     scale : float
     ranks : tuple of float
         Quantiles of the values other than 0 that every track is brought to; empty: none.
-    trained : Distribution, optional
-        Of the signal in the training cells, on average, before all of the above.
+    trained : tuple of Distribution
+        Of the signal in each training cell, before all of the above.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Input:
     clip: float | None = None
     scale: float = 1.0
     ranks: tuple[float, ...] = ()
-    trained: Distribution | None = None
+    trained: tuple[Distribution, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _input(values: dict[str, Any]) -> Input:
-    trained = values.get("trained")
-    return Input(**values | {"trained": trained and Distribution(**trained)})
+    trained = tuple(Distribution(**one) for one in values.get("trained", ()))
+    return Input(**values | {"trained": trained})
 
 
 @dataclass(frozen=True)
@@ -334,6 +334,11 @@ class Contract(_Metadata):
     def signals(self) -> tuple[Input, ...]:
         """The inputs that are made from signal tracks."""
         return tuple(one for one in self.inputs if one.source == "signal")
+
+    @property
+    def wants_cell(self) -> bool:
+        """Whether scores depend on the name of the cell type."""
+        return any(one.along == "cell" for one in self.inputs)
 
     @property
     def fed(self) -> tuple[Input, ...]:

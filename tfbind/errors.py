@@ -34,6 +34,10 @@ class InputError(Exception):
         return functools.partial(type(self), path=self.path, line=self.line), (self.message,)
 
 
+class RequestError(InputError):
+    """What was asked for cannot be, whatever the data: wrong usage of a command."""
+
+
 def three(names: Iterable[object]) -> str:
     """Show up to three names of a collection, for a message that compares two sides."""
     shown = [str(name) for name in names]

@@ -15,7 +15,6 @@ import onnxruntime
 import pyarrow as pa
 
 import tfbind
-from tfbind.cells import read_cell_table
 from tfbind.channels import Sources
 from tfbind.contract import Contract
 from tfbind.errors import InputError
@@ -53,10 +52,10 @@ class Recipe:
     signals : tuple of (name, path)
     cell : str
         The cell type.
-    tables : tuple of (name, path)
-        Of vectors of cell types.
+    files : tuple of (name, path)
+        Of other inputs.
     fingerprints : tuple of str
-        Of the FASTA, of each signal and of each table.
+        Of the FASTA, of each signal and of each other file.
     alias : tuple of (name, name)
     prefix : 'add', 'strip' or None
         As `genome.ContigNames` takes them.
@@ -79,7 +78,7 @@ class Recipe:
     fasta: str
     signals: tuple[tuple[str, str], ...]
     cell: str
-    tables: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str], ...]
     fingerprints: tuple[str, ...]
     alias: tuple[tuple[str, str], ...]
     prefix: Literal["add", "strip"] | None
@@ -120,7 +119,7 @@ class Recipe:
         if device == "auto":
             device = model.provider.lower()
         signals = tuple((name, _absolute(one.path)) for name, one in sources.signals.items())
-        tables = tuple((name, _absolute(one.path)) for name, one in sources.tables.items())
+        files = tuple((name, _absolute(path)) for name, path in sources.files.items())
         fasta = _absolute(sources.genome.path)
         names = sources.names((), fasta)
         return cls(
@@ -129,8 +128,8 @@ class Recipe:
             fasta,
             signals,
             sources.cell,
-            tables,
-            tuple(fingerprint(path) for path in (fasta, *(path for _, path in signals + tables))),
+            files,
+            tuple(fingerprint(path) for path in (fasta, *(path for _, path in signals + files))),
             tuple(names.alias.items()),
             names.prefix,
             model.chunk,
@@ -144,8 +143,8 @@ class Recipe:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The FASTA, the signals and the tables."""
-        return self.fasta, *(path for _, path in self.signals + self.tables)
+        """The FASTA, the signals and the other files."""
+        return self.fasta, *(path for _, path in self.signals + self.files)
 
     def open(self) -> tuple[Model, Stretches]:
         """Open the model and the files that its inputs are made from, as a worker does.
@@ -166,8 +165,7 @@ class Recipe:
         for path, expected in zip(self.paths, self.fingerprints, strict=True):
             if (found := fingerprint(path)) != expected:
                 raise InputError(f"found {found}, expected {expected}", path=path)
-        tables = {name: read_cell_table(path) for name, path in self.tables}
-        sources = Sources(Genome(self.fasta), signals, names, self.cell, tables)
+        sources = Sources(Genome(self.fasta), signals, names, self.cell, dict(self.files))
         return model, Stretches(model.contract.geometry, model.contract.inputs, sources)
 
     def _open_model(self) -> Model:

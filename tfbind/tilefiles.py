@@ -8,6 +8,7 @@ and carries the counts, so that a stream that was cut between two batches is rec
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -225,9 +226,18 @@ class TileFile:
             {spec.name: self._raw(spec, batch, row) for spec in fed(contents.inputs)},
         )
 
+    @cached_property
+    def _vectors(self) -> dict[str, Array]:
+        """The vectors of the file's cell type."""
+        return {
+            spec.name: channel(spec).of_cell(self.contents.cell)
+            for spec in self.contents.inputs
+            if spec.along == "cell"
+        }
+
     def _raw(self, spec: Input, batch: pa.RecordBatch, row: int) -> Array:
         if spec.along == "cell":
-            return channel(spec).of_cell(self.contents.cell)
+            return self._vectors[spec.name]
         return _row(batch.column(spec.name), row)
 
 

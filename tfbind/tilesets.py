@@ -167,8 +167,24 @@ class TileSet:
         return tuple(dict.fromkeys(file.contents.cell for file in self.files))
 
     def distributions(self, name: str) -> list[Distribution]:
-        """Give those of a signal, file by file."""
-        return [file.contents.signals[name] for file in self.files]
+        """Give those of a signal, one for each cell type that has tiles.
+
+        Raises
+        ------
+        InputError
+            If an older tfbind made the tiles, which did not look.
+        """
+        found: dict[str, Distribution] = {}
+        for file, chosen in zip(self.files, self.chosen, strict=True):
+            if name not in file.contents.signals:
+                raise InputError(
+                    f"does not tell how the signal {name!r} is distributed, as an older tfbind "
+                    "made it; run tfbind features again",
+                    path=file.path,
+                )
+            if chosen.any():
+                found.setdefault(file.contents.cell, file.contents.signals[name])
+        return list(found.values())
 
     def values(self, name: str) -> Iterator[tuple[Array, Distribution]]:
         """Give raw values of a signal, tile by tile, with the distribution that they are of."""
@@ -202,6 +218,7 @@ def require_alike(files: Sequence[TileFile]) -> None:
         for what in ("geometry", "inputs", "experiments"):
             one, other = getattr(first.contents, what), getattr(file.contents, what)
             if one != other:
+                _refuse_other_inputs(first, file)
                 raise InputError(
                     f"has the {what} {_shown(other)}, but {first.path} {_shown(one)}; make both "
                     "with the same options of tfbind features",
@@ -230,6 +247,17 @@ def refuse_overlap(files: Sequence[TileFile], validation: TileFile) -> None:
                     f"{file.path}: a network is not chosen by what it learnt; hold out regions",
                     path=validation.path,
                 )
+
+
+def _refuse_other_inputs(one: TileFile, other: TileFile) -> None:
+    """Say of two files' inputs of the same names and kinds in what they differ."""
+    for here, there in zip(one.contents.inputs, other.contents.inputs, strict=False):
+        if here != there and _shown((here,)) == _shown((there,)):
+            raise InputError(
+                f"has the input {there.name!r} from another table than {one.path}; give the same "
+                "file to tfbind features for all cell types",
+                path=other.path,
+            )
 
 
 def _shown(value: object) -> str:

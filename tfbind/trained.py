@@ -43,22 +43,25 @@ def fitted(inputs: Sequence[Input], training: TileSet, wanted: Mapping[str, str]
 def check_tiles(validation: TileSet, most: int = 8) -> bytes:
     """Keep a few validation tiles to check an exported network by, half of them with bound bins.
 
+    All are of one file, as they share its cell type.
+
     Returns
     -------
     bytes
         As `tilefiles.write_tiles` writes them.
     """
+    most_tiles = int(np.argmax([chosen.sum() for chosen in validation.chosen]))
+    file, chosen = validation.files[most_tiles], validation.chosen[most_tiles]
     kept: dict[bool, list[Tile]] = {True: [], False: []}
-    for file, chosen in zip(validation.files, validation.chosen, strict=True):
-        for index in np.flatnonzero(chosen):
-            tile = file.tile(int(index))
-            alike = kept[bool((tile.labels == BOUND).any())]
-            if len(alike) < most // 2:
-                alike.append(tile)
-            elif all(len(some) == most // 2 for some in kept.values()):
-                break
+    for index in np.flatnonzero(chosen):
+        tile = file.tile(int(index))
+        alike = kept[bool((tile.labels == BOUND).any())]
+        if len(alike) < most // 2:
+            alike.append(tile)
+        elif all(len(some) == most // 2 for some in kept.values()):
+            break
     sink = io.BytesIO()
-    write_tiles([*kept[True], *kept[False]], validation.files[0].contents, sink)
+    write_tiles([*kept[True], *kept[False]], file.contents, sink)
     return sink.getvalue()
 
 

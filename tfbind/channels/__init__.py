@@ -10,7 +10,7 @@ from tfbind.channels.sequence import SequenceChannel
 from tfbind.channels.shape import ShapeChannel
 from tfbind.channels.signal import SignalChannel
 from tfbind.contract import Input
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
 CHANNELS: dict[str, type[Channel]] = {
     "sequence": SequenceChannel,
@@ -37,18 +37,28 @@ def channel(spec: Input) -> Channel:
     return CHANNELS[spec.source](spec)
 
 
-def described(text: str) -> Input:
-    """Describe the input that `--channel KIND[=ARGUMENT]` asks for.
+def described(text: str) -> tuple[Input, dict[str, str]]:
+    """Describe the input that `--channel KIND[=FILE]` asks for.
+
+    Returns
+    -------
+    spec : Input
+    files : dict of str to str
+        The path that its raw values are read from, by its name, if they are.
 
     Raises
     ------
+    RequestError
+        If there is no such kind, or it is asked for otherwise.
     InputError
-        If there is no such kind, or its file is wrong.
+        If its file is wrong.
     """
-    kind, equals, argument = text.partition("=")
-    if kind not in CHANNELS:
-        raise InputError(f"found --channel {text}, expected one of {', '.join(CHANNELS)}")
-    return CHANNELS[kind].described(argument if equals else None)
+    kind, equals, path = text.partition("=")
+    known = [name for name in CHANNELS if name not in ("sequence", "signal")]
+    if kind not in known:
+        raise RequestError(f"found --channel {text}, expected one of {', '.join(known)}")
+    spec = CHANNELS[kind].described(path if equals else None)
+    return spec, {} if spec.along == "sequence" or not path else {spec.name: path}
 
 
 __all__ = ["CHANNELS", "Channel", "Sources", "channel", "described"]

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.cells import CellTable
 from tfbind.contract import Distribution, Input
-from tfbind.errors import InputError, three
+from tfbind.errors import InputError, RequestError, three
 from tfbind.genome import UNKNOWN, ContigNames, Genome
 from tfbind.signal import Signal
 
@@ -33,15 +32,15 @@ class Sources:
         business.
     cell : str
         The cell type.
-    tables : mapping of str to CellTable
-        Vectors of cell types, by the names that a contract uses.
+    files : mapping of str to str
+        Paths that other kinds of input are read from, by the names that a contract uses.
     """
 
     genome: Genome
     signals: Mapping[str, Signal] = field(default_factory=dict)
     names: Callable[[tuple[str, ...], str], ContigNames] = ContigNames
     cell: str = ""
-    tables: Mapping[str, CellTable] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def signal(self, name: str) -> Signal:
         """Give a signal by its name.
@@ -56,6 +55,21 @@ class Sources:
                 f"no signal named {name!r}: found {three(self.signals)}; give --signal {name}=FILE"
             )
         return self.signals[name]
+
+    def file(self, name: str) -> str:
+        """Give the path that an input is read from.
+
+        Raises
+        ------
+        InputError
+            If it is not there.
+        """
+        if name not in self.files:
+            raise InputError(
+                f"no file for the input {name!r}: found {three(self.files)}; give --channel "
+                f"{name}=FILE"
+            )
+        return self.files[name]
 
     def where(self, signal: Signal) -> tuple[Mapping[str, int], ContigNames]:
         """Give the genome's contigs with their sizes, and what finds them in a signal."""
@@ -175,12 +189,12 @@ class Channel(ABC):
 
         Raises
         ------
+        RequestError
+            If that is not how it is asked for.
         InputError
-            If there is no such input, or its file is wrong.
+            If its file is wrong.
         """
-        raise InputError(
-            f"{cls.__name__} is not asked for by --channel: give --fasta or --signal NAME=FILE"
-        )
+        raise NotImplementedError(f"{cls.__name__} has options of its own")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -247,7 +261,7 @@ class Channel(ABC):
             What `--transform` says of this input; empty if nothing.
         """
         if wanted:
-            raise InputError(
+            raise RequestError(
                 f"the input {self.spec.name!r} has no transform to choose, found {wanted!r}"
             )
         return self.spec

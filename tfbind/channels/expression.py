@@ -7,7 +7,7 @@ import numpy as np
 from tfbind.cells import CellTable, read_cell_table
 from tfbind.channels.base import Array, Channel, Reader, Sources, TrainingCells
 from tfbind.contract import Input
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
 
 class ExpressionChannel(Channel):
@@ -20,7 +20,7 @@ class ExpressionChannel(Channel):
     def described(cls, argument: str | None) -> Input:
         """Describe the table in a file."""
         if not argument:
-            raise InputError("found no table, expected expression=FILE")
+            raise RequestError("found no table, expected expression=FILE")
         table = read_cell_table(argument)
         return Input(
             "expression",
@@ -44,23 +44,38 @@ class ExpressionChannel(Channel):
         InputError
             If the table, the sources' or else the contract's, lacks it or has other values.
         """
-        table = sources.tables.get(self.spec.name)
-        if table is not None:
+        if self.spec.name in sources.files:
+            table = read_cell_table(sources.file(self.spec.name))
             table.require_columns(self.spec.features)
-        vector = self.of_cell(sources.cell) if table is None else _vector(table, sources.cell)
+            vector = _vector(table, sources.cell)
+        else:
+            vector = self.of_cell(sources.cell)
         return lambda contig, start, end: vector
 
     def prepare(self, raw: Array) -> Array:
-        """Standardise."""
+        """Standardise; a value without deviation in training, of which nothing is known, is 0."""
         mean, deviation = (np.array(one) for one in (self.spec.mean, self.spec.deviation))
-        return np.asarray((raw - mean) / deviation, np.float32)
+        varied = deviation > 0
+        return np.where(varied, (raw - mean) / np.where(varied, deviation, 1), 0).astype(np.float32)
 
     def fitted(self, training: TrainingCells, wanted: str) -> Input:
-        """Take mean and deviation of each value over the training cells."""
+        """Take mean and deviation of each value over the training cells.
+
+        Raises
+        ------
+        InputError
+            If no value differs between them: there is nothing to learn from it.
+        """
         super().fitted(training, wanted)
         vectors = np.array([self.of_cell(cell) for cell in training.cells], np.float64)
-        deviation = vectors.std(axis=0)
-        deviation[deviation == 0] = 1  # the same in all training cells: it tells nothing
+        # Equal numbers may deviate by a rounding from their mean.
+        deviation = np.where(np.ptp(vectors, axis=0) > 0, vectors.std(axis=0), 0)
+        if not deviation.any():
+            raise InputError(
+                f"the input {self.spec.name!r} is the same in all training cells "
+                f"({', '.join(training.cells)}), so nothing can be learnt from it; give tiles of "
+                "more cell types, or leave it out by --inputs"
+            )
         return replace(
             self.spec,
             mean=tuple(vectors.mean(axis=0).tolist()),

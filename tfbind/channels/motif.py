@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from tfbind.channels.base import GraphChannel, Matrices
 from tfbind.contract import Input
-from tfbind.errors import InputError
+from tfbind.errors import RequestError
 from tfbind.motifs import read_motifs
 
 
@@ -21,7 +21,7 @@ class MotifChannel(GraphChannel):
     def described(cls, argument: str | None) -> Input:
         """Describe the motifs in a file."""
         if not argument:
-            raise InputError("found no motifs, expected motif=FILE, in MEME or JASPAR format")
+            raise RequestError("found no motifs, expected motif=FILE, in MEME or JASPAR format")
         motifs = read_motifs(argument)
         return Input(
             "motif",

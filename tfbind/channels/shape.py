@@ -4,7 +4,7 @@ import numpy as np
 
 from tfbind.channels.base import GraphChannel, Lookup
 from tfbind.contract import Input
-from tfbind.errors import InputError
+from tfbind.errors import RequestError
 from tfbind.genome import UNKNOWN
 from tfbind.shape import CODES, FEATURES, HEXAMER, hexamer_table
 
@@ -22,7 +22,7 @@ class ShapeChannel(GraphChannel):
     def described(cls, argument: str | None) -> Input:
         """Describe the four features."""
         if argument is not None:
-            raise InputError(f"found shape={argument}, expected shape, which takes no file")
+            raise RequestError(f"found shape={argument}, expected shape, which takes no file")
         table = hexamer_table().astype(np.float64)
         known = table[(np.indices((CODES,) * HEXAMER) < UNKNOWN).all(axis=0).ravel()]
         return Input(

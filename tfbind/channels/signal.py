@@ -7,7 +7,7 @@ import numpy as np
 from tfbind.channels.base import Array, Channel, Reader, Sources, TrainingCells
 from tfbind.contract import Distribution, Input
 from tfbind.distribution import average, percentile, sampled, with_ranks_of
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
 OVERFLOW = 65520.0
 """The least number that float16 rounds to infinity: half a step beyond its largest, 65,504."""
@@ -29,6 +29,11 @@ class SignalChannel(Channel):
         found = {contig: names.find(contig) for contig in sizes}
         overflow = OVERFLOW if self.dtype == np.float16 else np.inf
         whole = sampled(signal, sizes, names) if self.spec.ranks else None
+        if whole is not None and not whole.quantiles:
+            raise InputError(
+                "has no value other than 0, and so none to give a rank to, as the model does",
+                path=signal.path,
+            )
 
         def read(contig: str, start: int, end: int) -> Array:
             there = found[contig]
@@ -75,10 +80,14 @@ class SignalChannel(Channel):
         """Fit the steps that are wanted, such as `percentile:99,log1p`, to the training cells."""
         steps = _steps(wanted or "log1p")
         spec = replace(self.spec, transform="log1p" if "log1p" in steps else "none")
-        trained = average(training.distributions(spec.name))
+        cells = tuple(training.distributions(spec.name))
+        trained = average(cells)
         if "rank" in steps:
-            if not trained.quantiles:
-                raise InputError(f"the signal {spec.name!r} has no values to give ranks to")
+            if not all(one.quantiles for one in cells):
+                raise InputError(
+                    f"the signal {spec.name!r} has no value other than 0 in a training cell, and "
+                    "so none to give a rank to; give another track, or leave rank out"
+                )
             spec = replace(spec, ranks=trained.quantiles)
         if "clip" in steps:
             spec = replace(spec, clip=steps["clip"])
@@ -90,7 +99,7 @@ class SignalChannel(Channel):
                     f"{scale:g}, expected more than 0 to divide by"
                 )
             spec = replace(spec, scale=scale)
-        spec = replace(spec, trained=trained)
+        spec = replace(spec, trained=cells)
         return _standardised(spec, training) if "zscore" in steps else spec
 
 
@@ -100,12 +109,12 @@ def _steps(wanted: str) -> dict[str, float]:
     for text in wanted.split(",") if wanted != "none" else []:
         name, colon, number = text.partition(":")
         if name not in STEPS or bool(colon) != (name in ("clip", "percentile")):
-            raise InputError(
+            raise RequestError(
                 f"found the transform {text!r}, expected none or some of rank, clip:VALUE, "
                 "percentile:P, log1p, zscore"
             )
         if steps and STEPS.index(name) <= STEPS.index(list(steps)[-1]):
-            raise InputError(
+            raise RequestError(
                 f"found {name} behind {list(steps)[-1]}; transforms are taken in the order "
                 f"{', '.join(STEPS)}"
             )
@@ -120,7 +129,7 @@ def _number(name: str, text: str) -> float:
         value = np.nan
     most = 100 if name == "percentile" else np.inf
     if not 0 < value <= most or value == np.inf:
-        raise InputError(f"found {name}:{text}, expected a number over 0" + (
+        raise RequestError(f"found {name}:{text}, expected a number over 0" + (
             " and up to 100" if name == "percentile" else ""
         ))  # fmt: skip
     return value

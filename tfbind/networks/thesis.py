@@ -66,10 +66,12 @@ def shallow(
         if entry.enters == "joined":
             vectors.append(_block(entry.rows, vector, dropout))
         elif entry.enters == "pooled":
-            rows = AtrousMaxPool(signal_pool, stride)(entry.rows)
-            # Signals are transformed already; what a graph makes has scores of any size.
+            # What a graph makes has scores of any size, and there may be hundreds of them: a few
+            # rows of each, the best in as many bases as a bin has.
+            own = min(geometry.size, entry.width) if entry.made else signal_pool
+            rows = AtrousMaxPool(own, stride)(entry.rows)
             rows = layers.BatchNormalization()(rows) if entry.made else rows
-            parts.append(BinRows(signal_pool, stride, entry.width)(rows))
+            parts.append(BinRows(own, stride, entry.width)(rows))
         elif entry.source == "sequence":
             rows = layers.Conv1D(filters, width, name="convolution")(entry.rows)
             rows = layers.BatchNormalization()(AtrousMaxPool(pool, stride)(rows))
