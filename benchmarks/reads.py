@@ -1,4 +1,4 @@
-"""Reads turned into a track in a second: `tfbind signal`, and what it could be made of.
+"""Reads turned into a track: `tfbind signal`, and what it could be made of.
 
 python benchmarks/reads.py --peaks K562.dnase.narrowPeak.gz --work FOLDER
 

@@ -2,9 +2,9 @@
 
 python benchmarks/table.py --fasta FASTA --signal dnase=BIGWIG [--motif MOTIFS]
 
-Each way in turn, the best of some rounds, from files to a file, the start of programs included;
-the slow one gets a part of the bins. What they tell is compared. bedtools wants plain FASTA: it
-is unpacked before.
+All bins of the first contig only, each way in turn, the best of some rounds, from files to a file,
+the start of programs included; the slow one gets a part of the bins. What they tell is compared.
+bedtools wants plain FASTA: it is unpacked before.
 """
 
 import argparse

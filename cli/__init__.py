@@ -24,6 +24,7 @@ from . import scan as scan_module
 from . import score as score_module
 from . import shape as shape_module
 from . import train as train_module
+from .command import Command
 from .edge import at_the_edge
 from .versions import show_versions
 
@@ -31,7 +32,8 @@ app = typer.Typer(
     name="tfbind",
     help="""Transcription-factor binding tracks for whole genomes.
 
-    Each command is a filter: intervals or scores in, intervals or scores out.
+    Each command does one step and pipes into the next: genomes, reads, intervals and tiles in,
+    intervals, tracks, tiles and scores out.
 
     For example:
 
@@ -43,19 +45,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("fetch")(at_the_edge(fetch_module.fetch))
+app.command("signal")(at_the_edge(cut_sites_module.signal))
 app.command("bin")(at_the_edge(bin_module.bin_))
 app.command("label")(at_the_edge(label_module.label))
 app.command("sample")(at_the_edge(sample_module.sample))
-app.command("signal")(at_the_edge(cut_sites_module.signal))
 app.command("features")(at_the_edge(features_module.features))
-app.command("scan")(at_the_edge(scan_module.scan))
-app.command("shape")(at_the_edge(shape_module.shape))
-app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
 app.command("train")(at_the_edge(train_module.train))
 app.command("export")(at_the_edge(export_module.export))
 app.command("score")(at_the_edge(score_module.score))
+app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
+app.command("scan")(at_the_edge(scan_module.scan))
+app.command("shape")(at_the_edge(shape_module.shape))
 app.add_typer(dream_module.app)
-app.command("fetch")(at_the_edge(fetch_module.fetch))
+for commands in (app, dream_module.app):
+    for command in commands.registered_commands:
+        command.cls = Command
 
 
 @app.callback()

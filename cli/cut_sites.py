@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .options import Alias, ChrPrefix, Force, Output, Quiet
-from .outputs import format_of
-from .places import alias_in, comma_list, refuse_stdin_twice, regions_in
+from .outputs import is_bigwig
+from .places import alias_in, refuse_stdin_twice, regions_asked
 from .progress import progress, say
 from .streams import reading, refuse_existing, replacing, writing
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tfbind.cutsites import Cuts, CutSites, Places, Run, Values
-    from tfbind.genome import ContigNames
     from tfbind.reads import ReadFile
-    from tfbind.regions import Axis, Cover
+    from tfbind.regions import Axis, Cover, Region
 
     Value = Callable[[npt.NDArray[np.int64]], Values]
 
-SHIFT = re.compile(r"([+-]?\d{1,6}),([+-]?\d{1,6})")
+SHIFT = re.compile(r"([+-]?[0-9]{1,6}),([+-]?[0-9]{1,6})")
+FLAGS = re.compile(r"0[xX][0-9a-fA-F]{1,4}|[0-9]{1,5}")
 MEGABYTE = 1_000_000
 
 
@@ -81,13 +81,13 @@ def signal(
         int, typer.Option(metavar="N", min=0, max=255, help="The lowest mapping quality.")
     ] = 0,
     exclude_flags: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="FLAGS",
-            help="Drop reads with any of these flags of SAM, decimal or 0x...; 3844: unmapped, "
-            "secondary, failed, duplicate, supplementary. Unmapped reads never count.",
+            help="Drop reads with any of these flags of SAM, decimal or 0x...; default: 3844, "
+            "unmapped, secondary, failed, duplicate, supplementary. Unmapped reads never count.",
         ),
-    ] = "3844",
+    ] = None,
     include_flags: Annotated[
         str, typer.Option(metavar="FLAGS", help="Drop reads without all of these flags.")
     ] = "0",
@@ -127,13 +127,16 @@ def signal(
     Writes bedGraph: chromosome, start, end, value, in the order of the reads, runs of equal value
     joined, bases without a cut left out; without options the bytes are those of bedtools genomecov
     -5 -bg, given the same reads. With -o FILE.bw it is a bigWig with zoom levels. With --smooth BP
-    a cut counts for BP bases, from BP // 2 before it on, much as in MACS with --extsize BP --shift
-    -BP/2. --chroms and --region choose what is written, not what is counted for --scale and
-    --control.
+    a cut counts for BP bases, from BP // 2 before it on, for odd BP as in MACS with --extsize BP
+    --shift -(BP // 2). --chroms and --region choose what is written, not what is
+    counted for --scale and --control.
 
     With --control the value is (t + p) / (c + p), as of MACS bdgcmp -m FE: t and c are the cuts in
     the window, the deeper sample scaled down to the cuts of the other; p is --pseudocount. Every
     base is written, as it is 1 where neither has cuts.
+
+    --scale cpm and --control take two passes: nothing is written before all is read, and until then
+    the cuts are kept in TMPDIR, 12 bytes for each place that has any, 16 with --control.
 
     For example:
 
@@ -143,15 +146,15 @@ def signal(
     """
     from tfbind.cutsites import CutSites, Track, raw, side_by_side, spooled
     from tfbind.genome import ContigNames
-    from tfbind.reads import DUPLICATE, ReadFilter
+    from tfbind.reads import ReadFilter
     from tfbind.regions import Axis
 
     paths, controls = bams or ["-"], control or []
     _refuse_contradictions(assay, shift, scale, controls, pseudocount)
-    excluded, included = _flags("exclude", exclude_flags), _flags("include", include_flags)
-    kept = ReadFilter(min_mapq, excluded & ~(DUPLICATE if keep_duplicates else 0), included)
+    excluded = _excluded(exclude_flags, keep_duplicates=keep_duplicates)
+    kept = ReadFilter(min_mapq, excluded, _flags("include", include_flags))
     shifts = _shifts(assay, shift)
-    bigwig = _is_bigwig(output)
+    bigwig = is_bigwig(output)
     refuse_existing(output, force=force)
     refuse_stdin_twice(*paths, *controls, blacklist)
     with ExitStack() as stack:
@@ -160,14 +163,14 @@ def signal(
         for file in files[1:]:
             file.require_contigs(files[0])
         names = ContigNames(tuple(sizes), files[0].path, alias_in(alias), chr_prefix)
-        shown = _shown(sizes, names, comma_list(chroms), region)
+        shown = _shown(sizes, regions_asked(sizes, names, chroms, region))
         cover = _cover(blacklist, Axis(names))
         sites = [CutSites(file, replace(kept, dropped={}), shifts, cover) for file in files]
         samples = [0] * len(paths) + [1] * len(controls)
         cuts = _watched(side_by_side(sites, samples), files, stack, quiet=quiet)
         value: Value = raw
         if scale == "cpm" or controls:
-            cuts, totals = spooled(cuts)
+            cuts, totals = stack.enter_context(spooled(cuts))
             value = _value([int(total) for total in totals], files, len(paths), pseudocount)
         track = Track(sizes, smooth, value, shown, zeros=bool(controls))
         _write(track.runs(cuts), sizes, output, bigwig=bigwig, force=force)
@@ -204,25 +207,30 @@ def _shifts(assay: str | None, shift: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _excluded(given: str | None, *, keep_duplicates: bool) -> int:
+    """Take the flags of reads that are dropped."""
+    from tfbind.reads import DUPLICATE, EXCLUDED
+
+    flags = EXCLUDED if given is None else _flags("exclude", given)
+    if not keep_duplicates:
+        return flags
+    if given is not None and flags & DUPLICATE:
+        raise typer.BadParameter(
+            f"--keep-duplicates, but --exclude-flags {given} holds {DUPLICATE}, the flag of "
+            "duplicates: drop one"
+        )
+    return flags & ~DUPLICATE
+
+
 def _flags(which: str, text: str) -> int:
     """Read flags of SAM, decimal or hexadecimal."""
-    try:
-        flags = int(text, 16 if text.lower().startswith("0x") else 10)
-    except ValueError:
-        flags = -1
+    flags = int(text, 16 if text[1:2] in "xX" else 10) if FLAGS.fullmatch(text) else -1
     if not 0 <= flags < 1 << 16:
         raise typer.BadParameter(
             f"found --{which}-flags {text!r}, expected the sum of flags, 0 to 65535, such as 3844 "
             "or 0xf04"
         )
     return flags
-
-
-def _is_bigwig(output: str) -> bool:
-    format_ = format_of(None, output)
-    if format_ == "bed":
-        raise typer.BadParameter(f"the name {output} is that of a bed, not of a bedgraph")
-    return format_ == "bigwig"
 
 
 @contextmanager
@@ -236,28 +244,17 @@ def _opened(path: str) -> "Iterator[ReadFile]":
         yield reads
 
 
-def _shown(
-    sizes: dict[str, int], names: "ContigNames", chroms: list[str], region: list[str] | None
-) -> "tuple[Places, Places]":
+def _shown(sizes: dict[str, int], regions: "list[Region] | None") -> "tuple[Places, Places]":
     """Give the starts and ends, on the axis, of what is to be written."""
     import numpy as np
 
-    from tfbind.errors import InputError
-    from tfbind.regions import SPAN, Region
+    from tfbind.bins import grid
+    from tfbind.regions import SPAN
 
-    only = {names.resolve(name, chroms) for name in chroms} or set(sizes)
     origins = {name: rank * SPAN for rank, name in enumerate(sizes)}
-    asked = regions_in("--region", region, sizes) if region else [Region(name) for name in only]
-    starts, ends = [], []
-    for one in asked:
-        contig = names.resolve(one.contig)
-        if one.start >= sizes[contig]:
-            raise InputError(
-                f"has {sizes[contig]} bp of {contig}; region {one} begins beyond", path=names.path
-            )
-        if contig in only:
-            starts.append(origins[contig] + one.start)
-            ends.append(origins[contig] + min(one.end or SPAN, sizes[contig]))
+    bases = grid(sizes, 1, 1, regions=regions).runs
+    starts = [origins[run.contig] + run.first for run in bases]
+    ends = [origins[run.contig] + run.last for run in bases]
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .edge import at_the_edge
-from .evaluate import Json, measures, read_labels, tell_unscored, write_metrics
+from .measures import Json, measures, read_labels, tell_unscored, write_metrics
 from .options import BedInput, Force, Output, Quiet
 from .places import comma_list, refuse_stdin_twice
 from .progress import Advance, advancing, progress, say
@@ -58,7 +58,8 @@ def check(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The column of the labels; default: the cell type in the name, or the only one.",
+            help="The column of the labels; default: the cell type in the submission's name, or "
+            "the only one, if it is not of another cell type.",
         ),
     ] = None,
     chroms: Annotated[
@@ -86,7 +87,8 @@ def check(
     line by line, or else bins of the grid in ascending order. The first line that is wrong is told.
 
     With --labels it writes the measures of tfbind evaluate, of which the challenge took AUROC,
-    AUPRC by Davis and Goadrich, and recall at 10 % and 50 % FDR.
+    AUPRC by Davis and Goadrich, and recall at 10 % and 50 % FDR. Probabilities keep all their
+    digits, as in the challenge's scorer; tfbind evaluate rounds them to 32-bit floats.
 
     The leaderboard's 8.8 million bins take 5 seconds on one core.
 
@@ -99,10 +101,12 @@ def check(
     """
     from tfbind.dream import check_name
     from tfbind.intervals import IntervalReader
-    from tfbind.submissions import Submission, read_submission
+    from tfbind.submissions import Submission, SubmissionReader
 
-    if labels is None and (cell or chroms):
-        raise typer.BadParameter("--cell and --chroms are about --labels: give that too")
+    if labels is None and (cell or chroms or json or output != "-"):
+        raise typer.BadParameter(
+            "--cell, --chroms, --json and --output are about --labels: give that too"
+        )
     refuse_stdin_twice(submission, regions, labels)
     refuse_existing(output, force=force)
     name = None if any_name or submission in STDIN_NAMES else check_name(submission)
@@ -112,12 +116,12 @@ def check(
         if regions is not None:
             wanted = IntervalReader(*stack.enter_context(reading(regions, what="--regions BED")))
         checked = Submission(path, wanted)
-        reader = read_submission(stream, path)
+        reader = SubmissionReader(stream, path)
         if labels is None:
             with progress("check", "bins", total=None, quiet=quiet) as advance:
                 for batch in checked.checked(reader):
                     advance(len(batch))
-            _tell(checked, quiet=quiet)
+            _tell(checked, regions, quiet=quiet)
             return
         label_stream, label_path = stack.enter_context(reading(labels, what="--labels FILE"))
         labelled = read_labels(
@@ -126,7 +130,7 @@ def check(
         measured = _measured(comma_list(chroms), labelled)
         with progress("check", "bins", total=None, quiet=quiet) as advance:
             matched = _match(checked, reader, labelled, measured, advance)
-    _tell(checked, quiet=quiet)
+    _tell(checked, regions, quiet=quiet)
     if chroms or len(measured) == len(labelled.contigs):
         tell_unscored(matched, quiet=quiet)
     else:
@@ -136,10 +140,11 @@ def check(
     write_metrics(metrics, files, matched.unscored, json=json, output=output, force=force)
 
 
-def _tell(checked: "Submission", *, quiet: bool) -> None:
+def _tell(checked: "Submission", regions: str | None, *, quiet: bool) -> None:
+    compared = "" if regions else "; not compared with the official regions: give --regions"
     say(
         f"{checked.path}: {checked.bins:,} bins on {len(checked.contigs)} contig(s), probabilities "
-        f"from {checked.lowest:g} to {checked.highest:g}",
+        f"from {checked.lowest:g} to {checked.highest:g}{compared}",
         quiet=quiet,
     )
 
@@ -230,13 +235,13 @@ def labels(
           | tfbind sample --accessible dnase.narrowPeak \\
           | tfbind features --signal dnase=HeLa-S3.bw --cell HeLa-S3 > HeLa-S3.tiles
     """
-    from tfbind.dream import choose_cell, labelled_lines, table_as_bed
+    from tfbind.dream import choose_cell, is_name, labelled_lines, table_as_bed
     from tfbind.errors import InputError
     from tfbind.intervals import IntervalReader
 
     chosen = comma_list(cell)
-    if name is not None and (not name or set(name) & set("\t\n\r")):
-        raise typer.BadParameter(f"found --name {name!r}, expected a word")
+    if name is not None and not is_name(name):
+        raise typer.BadParameter(f"found --name {name!r}, expected a word without spaces or commas")
     if len(set(chosen)) < len(chosen):
         raise typer.BadParameter("--cell names a cell type twice")
     refuse_existing(output, force=force)

@@ -1,7 +1,6 @@
 """`tfbind evaluate`."""
 
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,27 +8,19 @@ import typer
 
 from tfbind.errors import InputError
 
+from .measures import LABEL_COLUMN, Json, measures, read_labels, tell_unscored, write_metrics
 from .options import Force, Output, Quiet
-from .progress import advancing, progress, say
-from .streams import STDIN_NAMES, reading, refuse_existing, replacing, writing
+from .progress import advancing, progress
+from .streams import STDIN_NAMES, reading, refuse_existing, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from tfbind.evaluation import Metrics, Ranking
     from tfbind.intervals import Intervals
-    from tfbind.matching import Matched, Table
+    from tfbind.matching import Matched
 
 PICTURES = ("png", "svg", "pdf")
-LABEL_COLUMN = 4
-TITLES = {
-    "auroc": "AUROC",
-    "auprc_trapezoid": "AUPRC, trapezoid",
-    "auprc_davis_goadrich": "AUPRC, Davis-Goadrich",
-    "recall_at_10_fdr": "recall at 10 % FDR",
-    "recall_at_50_fdr": "recall at 50 % FDR",
-}
 
 Scores = Annotated[
     str,
@@ -51,7 +42,8 @@ Cell = Annotated[
     typer.Option(
         "--cell",
         metavar="NAME",
-        help="Take the labels from this column of --labels, by its name in the header.",
+        help="Take the labels from this column of --labels, by its name in the header; needed "
+        "where there are several.",
     ),
 ]
 ScoreColumn = Annotated[
@@ -66,10 +58,10 @@ LabelColumn = Annotated[
         "--label-column",
         metavar="N",
         min=4,
-        help="Column of the labels, from 1, in the file of --labels, else in SCORES; default: 4.",
+        help="Column of the labels, from 1, in the file of --labels, else in SCORES; default: 4, "
+        "where it is the only one of labels.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
 Plot = Annotated[
     str | None,
     typer.Option(
@@ -97,8 +89,9 @@ def evaluate(
     SCORES is what tfbind score --format bed writes: contig, start, end, any columns, score. The
     labels, B, A or U as tfbind label writes them, come from --labels, or stand in column 4 of
     SCORES itself. Both files hold the same bins, in any order, each once; labels of contigs
-    without any score are left out and counted. Scores are compared as 32-bit floats. A label table
-    of the ENCODE-DREAM challenge, with the header chr start stop CELL..., does for --labels.
+    without any score are left out and counted. Scores are rounded to 32-bit floats, which those of
+    tfbind score are; tfbind dream check keeps all digits, as the challenge's scorer does. A label
+    table of the ENCODE-DREAM challenge, with the header chr start stop CELL..., does for --labels.
 
     Writes a table on a terminal, else lines of metric, tab, value:
 
@@ -142,21 +135,6 @@ def evaluate(
             draw_curves(ranking, metrics, part, kind=_suffix(plot), title=title)
     files = {"scores": _name(scores), "labels": _name(labels or scores)}
     write_metrics(metrics, files, matched.unscored, json=json, output=output, force=force)
-
-
-def measures(matched: "Matched", path: str) -> "tuple[Ranking, Metrics]":
-    """Rank the scores of bound and unbound bins; `path` holds the labels."""
-    import numpy as np
-
-    from tfbind.evaluation import ranked, summary
-    from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
-
-    bound, unbound = (matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
-    try:
-        ranking = ranked(bound, unbound)
-    except InputError as error:
-        raise InputError(error.message, path=path) from error
-    return ranking, summary(ranking, int(np.count_nonzero(matched.labels == AMBIGUOUS)))
 
 
 def _name(path: str) -> str:
@@ -210,68 +188,30 @@ def _read(
     return matched
 
 
-def tell_unscored(matched: "Matched", *, quiet: bool) -> None:
-    """Say how many labels had no score, if any."""
-    from tfbind.errors import three
-
-    if matched.unscored:
-        names = matched.unscored_contigs
-        say(
-            f"left out {matched.unscored:,} labels on {len(names):,} contig(s) without a score "
-            f"({three(names)})",
-            quiet=quiet,
-        )
-
-
-def read_labels(
-    stream: "BinaryIO",
-    path: str,
-    contigs: dict[str, int],
-    cell: str | None,
-    column: int | None,
-    *,
-    quiet: bool,
-    likely: str | None = None,
-) -> "Table":
-    """Read one column of labels, of labelled BED or of a label table of the challenge.
-
-    Of a table that is the `likely` cell type, unless one is chosen.
-    """
-    from itertools import chain
-
-    from tfbind.dream import choose_cell, table_as_bed
-    from tfbind.intervals import IntervalReader
-    from tfbind.labels import column_names
-    from tfbind.matching import labels_of, read_table
-
-    text, cells = table_as_bed(stream, path)
-    if cells and column is None:
-        column = LABEL_COLUMN + choose_cell(cells, cell or likely, path)
-    reader = IntervalReader(text, path)
-    batches = iter(reader)
-    head = [batch for batch in (next(batches, None),) if batch is not None]
-    if cell is not None and column is None:
-        names = column_names(reader.header, reader.columns)
-        if names is None:
-            raise InputError(
-                "found no header that names the columns, which --cell chooses by; give "
-                "--label-column N",
-                path=path,
-            )
-        column = LABEL_COLUMN + choose_cell(names, cell, path)
-    with progress("labels", "bins", total=None, quiet=quiet) as advance:
-        return read_table(
-            advancing(chain(head, batches), advance),
-            path,
-            contigs,
-            [lambda batch: labels_of(batch, path, column or LABEL_COLUMN)],
-        )
-
-
 def _reader(stream: "BinaryIO", path: str) -> "Iterator[Intervals]":
     from tfbind.intervals import IntervalReader
 
     return iter(IntervalReader(stream, path))
+
+
+def _label_column(first: "Intervals", path: str) -> int:
+    """Find labels beside scores, in the one column where they may stand unasked."""
+    from tfbind.matching import holds_labels
+
+    columns = len(first.extra) + 3
+    labelled = [n for n in range(LABEL_COLUMN, columns + 1) if holds_labels(first, n)]
+    if columns <= LABEL_COLUMN or LABEL_COLUMN not in labelled:
+        raise InputError(
+            f"found {columns} columns and no labels in column {LABEL_COLUMN}; give --labels FILE, "
+            "or --label-column N",
+            path=path,
+        )
+    if len(labelled) > 1:
+        shown = ", ".join(map(str, labelled))
+        raise InputError(
+            f"found labels in the columns {shown}; choose one by --label-column", path=path
+        )
+    return LABEL_COLUMN
 
 
 def _read_one(
@@ -285,18 +225,12 @@ def _read_one(
     """Read scores and labels that stand side by side in one file."""
     from itertools import chain
 
-    from tfbind.matching import Matched, holds_labels, in_order, labels_of, read_table, scores_of
+    from tfbind.matching import Matched, in_order, labels_of, read_table, scores_of
 
     batches = _reader(stream, path)
     head = [batch for batch in (next(batches, None),) if batch is not None]
     if label_column is None and head:
-        if len(head[0].extra) < 2 or not holds_labels(head[0], LABEL_COLUMN):
-            raise InputError(
-                f"found {len(head[0].extra) + 3} columns and no labels in column {LABEL_COLUMN}; "
-                "give --labels FILE, or --label-column N",
-                path=path,
-            )
-        label_column = LABEL_COLUMN
+        label_column = _label_column(head[0], path)
     with progress("scores and labels", "bins", total=None, quiet=quiet) as advance:
         table = read_table(
             advancing(chain(head, batches), advance),
@@ -310,48 +244,3 @@ def _read_one(
     in_order(table, "bins")
     values, codes = table.columns
     return Matched(values, codes)
-
-
-def write_metrics(
-    metrics: "Metrics",
-    files: dict[str, str],
-    unscored: int,
-    *,
-    json: bool,
-    output: str,
-    force: bool,
-) -> None:
-    """Write a table on a terminal, else lines or JSON."""
-    import sys
-    from json import dumps
-
-    values = asdict(metrics)
-    if output == "-" and not json and sys.stdout.isatty():
-        _show(values, files)
-        return
-    if json:
-        text = dumps({**files, **values, "labels_left_out": unscored}, indent=2) + "\n"
-    else:
-        text = "".join(f"{name}\t{_shown(value, '')}\n" for name, value in values.items())
-    with writing(output, force=force) as stream:
-        stream.write(text.encode())
-
-
-def _shown(value: float, thousands: str) -> str:
-    return f"{value:{thousands}}" if isinstance(value, int) else f"{value:.6f}"
-
-
-def _show(values: dict[str, float], files: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    table = RichTable(title=f"{files['scores']} against {files['labels']}", title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in values.items():
-        table.add_row(
-            TITLES.get(name, name.replace("_", " ")),
-            _shown(value, ","),
-            end_section=name.startswith("amb"),
-        )
-    Console().print(table)

@@ -21,11 +21,14 @@ from .options import (
 )
 from .progress import advancing, progress, say
 from .streams import reading, refuse_terminal, writing
-from .table import Wanted, is_table, write_table
+from .table import Wanted, columns_behind, for_want_of_signal, is_table, write_table
 
 if TYPE_CHECKING:
     from tfbind.intervals import Intervals
     from tfbind.tiles import BinCheck
+
+TILE = 64
+STRIDE = 50
 
 
 def features(
@@ -44,14 +47,31 @@ def features(
             metavar="A,B", help="Names of the label columns, where no header line says them."
         ),
     ] = None,
-    tile: Annotated[int, typer.Option(metavar="BINS", min=1, help="Most bins in a tile.")] = 64,
+    tile: Annotated[
+        int | None,
+        typer.Option(metavar="BINS", min=1, help="Most bins in a tile; default: 64."),
+    ] = None,
     window: Annotated[
-        int, typer.Option(metavar="BP", min=1, help="What a network sees for one bin.")
+        int,
+        typer.Option(
+            metavar="BP",
+            min=1,
+            help="What a network sees for one bin; in a table it counts for --set baseline only.",
+        ),
     ] = 1000,
-    size: Annotated[int, typer.Option(metavar="BP", min=1, help="A bin.")] = 200,
+    size: Annotated[
+        int,
+        typer.Option(
+            metavar="BP",
+            min=1,
+            help="A bin; in a table, whose bins may have any size, it counts for --set baseline "
+            "only.",
+        ),
+    ] = 200,
     stride: Annotated[
-        int, typer.Option(metavar="BP", min=1, help="From one bin's start to the next.")
-    ] = 50,
+        int | None,
+        typer.Option(metavar="BP", min=1, help="From one bin's start to the next; default: 50."),
+    ] = None,
     float32: Annotated[
         bool, typer.Option("--float32", help="Store signals in 32 bits instead of 16.")
     ] = False,
@@ -101,12 +121,12 @@ def features(
     line for each interval, of any size, in order: its columns as they were read, and behind them
     gc (the share of G and C among the known bases), NAME.mean and NAME.max of each signal,
     NAME.score of each motif (--channel motif=FILE: log-odds, the best of both strands of the hits
-    wholly inside) and MGW.mean, ProT.mean, Roll.mean, HelT.mean (--channel shape: angstrom,
-    degrees). --set baseline tells of each signal, motif and feature of shape the mean, max and
-    quantiles .99 .95 .90 .75 .50 (q99 to q50) over the window: the bin and (--window - --size) / 2
-    = 400 bp on each side, inside the contig. The organisers of the ENCODE-DREAM challenge took
-    these of motif scores. NA stands where nothing is known. Values are raw: to standardise them is
-    the learner's business.
+    wholly inside, with the background and pseudocount that tfbind scan has by default) and
+    MGW.mean, ProT.mean, Roll.mean, HelT.mean (--channel shape: angstrom, degrees). --set baseline
+    tells of each signal, motif and feature of shape the mean, max and quantiles .99 .95 .90 .75 .50
+    (q99 to q50) over the window: the bin and (--window - --size) / 2 = 400 bp on each side, inside
+    the contig. The organisers of the ENCODE-DREAM challenge took these of motif scores. NA stands
+    where nothing is known. Values are raw: to standardise them is the learner's business.
 
     \b
         tfbind bin hg19.fa | tfbind label --conservative ctcf.narrowPeak \\
@@ -121,11 +141,13 @@ def features(
     from tfbind.tilefiles import write_tiles
     from tfbind.tiles import BinCheck, Stretches, cut_tiles
 
-    geometry = Geometry(window, size, stride)
+    options = {"--tile": tile, "--stride": stride, "--float32": float32 or None, "--cell": cell}
+    only_tiles = [option for option, value in options.items() if value is not None]
+    geometry = Geometry(window, size, stride or STRIDE)
     asked = [*(channel or []), *([f"expression={expression}"] if expression else [])]
     wanted = Wanted(set_, uncovered, asked, geometry.flank)
     files = signal_files(signal)
-    if is_table(output, wanted, asked=tsv):
+    if is_table(output, wanted, asked=tsv, only_tiles=only_tiles):
         sources = open_sources(fasta, files, alias, chr_prefix)
         write_table(bed, sources, wanted, names, missing, output, force=force, quiet=quiet)
         return
@@ -145,13 +167,13 @@ def features(
         first = next(batches, None)
         experiments = _experiment_names(first, reader.header, names, path)
         signals = {name: sampled(one, *sources.where(one)) for name, one in sources.signals.items()}
-        contents = Tiles(geometry, inputs, experiments, sources.cell, tile, signals)
+        contents = Tiles(geometry, inputs, experiments, sources.cell, tile or TILE, signals)
         check = BinCheck(geometry, sources, path, missing)
         stretches = Stretches(geometry, inputs, sources)
         with progress("tiles", "bins", total=None, quiet=quiet) as advance:
             whole = chain([] if first is None else [first], batches)
             checked = (check(batch) for batch in advancing(whole, advance))
-            tiles = cut_tiles(checked, stretches, geometry, tile, experiments, path)
+            tiles = cut_tiles(checked, stretches, geometry, tile or TILE, experiments, path)
             counts = write_tiles(tiles, contents, out)
     say(_summary(counts, contents.cell, check), quiet=quiet)
     if not experiments:
@@ -165,9 +187,7 @@ def _experiment_names(
     from tfbind.errors import InputError
     from tfbind.labels import column_names
 
-    # Without a bin the last comment that has more than three fields names the columns.
-    fields = [len(line.split("\t")) for line in header]
-    columns = len(first.extra) if first else next((n - 3 for n in fields[::-1] if n > 3), 0)
+    columns = columns_behind(first, header)
     named = names.split(",") if names else column_names(header, columns + 3) or []
     if not names and not named and columns == 1:
         return ("bound",)
@@ -186,7 +206,6 @@ def _summary(counts: dict[str, Any], cell: str, check: "BinCheck") -> str:
         f"{cell or 'no cell named'}: {counts['tiles']} tiles of {counts['bins']} bins",
         f"{counts['fillers']} more fill gaps",
         *([bound] if bound else []),
-        *([f"{check.skipped} skipped on contigs without signal"] if check.skipped else []),
-        *([f"{check.zeroed} with a signal of zero for want of a contig"] if check.zeroed else []),
+        *for_want_of_signal(check),
     ]
     return "; ".join(parts)

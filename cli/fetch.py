@@ -11,8 +11,8 @@ import typer
 from tfbind.errors import InputError
 
 from .options import Force, Quiet
-from .progress import progress, say
-from .streams import is_pipe_or_device, reading, writing
+from .progress import Advance, progress, say
+from .streams import is_pipe_or_device, reading, refuse_existing, writing
 
 if TYPE_CHECKING:
     from tfbind.portal import Portal, PortalFile
@@ -38,14 +38,15 @@ def fetch(
         ),
     ] = False,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FOLDER|FILE",
-            help="Write into this folder, under the portal's names; or one file, under this name.",
+            help="Write into this folder, under the portal's names, or one file under this name; "
+            "with --list, the list. Default: this folder; the list to standard output.",
         ),
-    ] = ".",
+    ] = None,
     portal: Annotated[
         str,
         typer.Option(metavar="URL", envvar="TFBIND_PORTAL", help="The portal."),
@@ -70,7 +71,8 @@ def fetch(
 
     The bytes go to FILE.part, which becomes FILE when its length and its md5 are those that the
     portal tells. Run again after whatever ended it, the same command goes on where it was; a file
-    that is complete already is left as it is. Proxies are those of the environment (https_proxy).
+    that is complete already is left as it is. Of several files one that fails is told, and the
+    others are fetched; the status is 1 then. Proxies are those of the environment (https_proxy).
 
     With --list nothing is downloaded: writes a line a file, tab-separated, behind a # header:
     accession, format, output type, assembly, size in bytes, md5, replicates, status.
@@ -87,16 +89,25 @@ def fetch(
     from tfbind.web import Patience, Web
 
     if not 0 < timeout <= 86400:
-        raise typer.BadParameter(f"found --timeout {timeout:g}, expected seconds above 0")
+        raise typer.BadParameter(
+            f"found --timeout {timeout:g}, expected seconds above 0, up to 86400, a day"
+        )
+    if listed:
+        refuse_existing("-" if output is None else output, force=force)
     wanted = list(dict.fromkeys(_accessions(accessions or ["-"])))
+    if not wanted:
+        raise InputError("holds no accession, expected one a line", path="standard input")
+    folder = "." if output is None else output
     if not listed:
-        _check_output(wanted, output)
+        _check_output(wanted, folder)
     web = Web(Patience(timeout, retries), tell=lambda text: say(text, quiet=quiet))
     files = _described(Portal(portal, web), wanted, quiet)
     if listed:
-        _print(files)
+        _write_list(files, "-" if output is None else output, force=force)
         return
-    targets = [(file, _target(file, output)) for file in files]
+    targets = [(file, _target(file, folder)) for file in files]
+    if not force:
+        _refuse_others(targets)
     _download(targets, web, force=force, quiet=quiet)
 
 
@@ -168,10 +179,10 @@ def _described(portal: "Portal", wanted: list[str], quiet: bool) -> "list[Portal
     return list({file.accession: file for file in found}.values())
 
 
-def _print(files: "list[PortalFile]") -> None:
+def _write_list(files: "list[PortalFile]", output: str, *, force: bool) -> None:
     from tfbind.portal import COLUMNS
 
-    with writing("-", force=False) as out:
+    with writing(output, force=force) as out:
         for row in (COLUMNS, *(file.row() for file in files)):
             start = "#" if row is COLUMNS else ""
             out.write(f"{start}{TSV.join(row)}\n".encode())
@@ -185,38 +196,69 @@ def _target(file: "PortalFile", output: str) -> Path:
     return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
+def _refuse_others(targets: "list[tuple[PortalFile, Path]]") -> None:
+    """Refuse to replace another file before the first is downloaded, where its length tells."""
+    for file, target in targets:
+        if target.exists() and target.stat().st_size != file.size:
+            raise _other(file, target)
+
+
+def _other(file: "PortalFile", target: Path) -> InputError:
+    return InputError(
+        f"exists and is not {file.accession}: its length or md5 differs from the portal's; give "
+        "--force to replace it",
+        path=target,
+    )
+
+
 def _download(
     targets: "list[tuple[PortalFile, Path]]", web: "Web", *, force: bool, quiet: bool
 ) -> None:
     """Download one file after another, and say what was done."""
-    from tfbind.fetching import fetch as fetch_file
-    from tfbind.fetching import is_complete
+    from tfbind.fetching import DiskError
 
-    began, fetched, got = time.monotonic(), 0, 0
+    began = time.monotonic()
+    got = complete = failed = 0
     total = sum(file.size for file, _ in targets)
     with progress("fetch", "bytes", total=total, quiet=quiet) as advance:
         for file, target in targets:
             if file.status != "released":
                 say(f"{file.accession}: its status is {file.status!r}", quiet=quiet)
-            if is_complete(file, target, advance):
-                say(f"{target} is complete already", quiet=quiet)
-                continue
-            if target.exists() and not force:
-                raise InputError(
-                    f"exists and is not {file.accession}: its length or md5 differs from the "
-                    "portal's; give --force to replace it",
-                    path=target,
-                )
             try:
-                got += fetch_file(file, target, web, advance)
-            except (KeyboardInterrupt, SystemExit):
-                _say_kept(target, quiet)
-                raise
-            fetched += 1
+                came = _fetch_one(file, target, web, advance, force=force, quiet=quiet)
+                complete += came is None
+                got += came or 0
+            except InputError as error:
+                if len(targets) == 1 or isinstance(error, DiskError):
+                    raise
+                say(str(error), quiet=False)
+                failed += 1
     took = time.monotonic() - began
-    complete = f"; {len(targets) - fetched} complete already" if fetched < len(targets) else ""
-    done = f"fetched {fetched} of {len(targets)} files, {got:,} bytes in {took:,.1f} s{complete}"
+    fetched = len(targets) - complete - failed
+    before = f"; {complete} complete already" if complete else ""
+    done = f"fetched {fetched} of {len(targets)} files, {got:,} bytes in {took:,.1f} s{before}"
     say(done, quiet=quiet)
+    if failed:
+        raise InputError(f"{failed} of {len(targets)} files failed; run this again for them")
+
+
+def _fetch_one(
+    file: "PortalFile", target: Path, web: "Web", advance: Advance, *, force: bool, quiet: bool
+) -> int | None:
+    """Download a file; give the bytes that came, or None if it is complete already."""
+    from tfbind.fetching import fetch as fetch_file
+    from tfbind.fetching import is_complete
+
+    if is_complete(file, target, advance):
+        say(f"{target} is complete already", quiet=quiet)
+        return None
+    if target.exists() and not force:
+        raise _other(file, target)
+    try:
+        return fetch_file(file, target, web, advance)
+    except (KeyboardInterrupt, SystemExit):
+        _say_kept(target, quiet)
+        raise
 
 
 def _say_kept(target: Path, quiet: bool) -> None:

@@ -30,6 +30,10 @@ SUFFIXES: dict[str, Format] = {
 }
 
 
+COMPRESSED = (".gz", ".bgz")
+"""Names of what a command does not write itself, where it writes plain text."""
+
+
 class Writer(Protocol):
     """What takes text, to write or to compress it."""
 
@@ -54,6 +58,21 @@ def told_format(output: str) -> Format | None:
     """Tell the format that a file's name stands for, if any."""
     name = Path(output).name.lower()
     return next((told for suffix, told in SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def refuse_compressed(output: str, *, by: str) -> None:
+    """Refuse to write plain text under the name of a compressed file."""
+    if output.lower().endswith(COMPRESSED):
+        raise typer.BadParameter(f"{output} would not be compressed: pipe into {by} > {output}")
+
+
+def is_bigwig(output: str) -> bool:
+    """Tell by its name whether a track of values is to be a bigWig, and not a bedGraph."""
+    told = told_format(output)
+    if told == "bed":
+        raise typer.BadParameter(f"the name {output} is that of a bed, not of a bedgraph")
+    refuse_compressed(output, by="bgzip")
+    return told == "bigwig"
 
 
 def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Format) -> list[Target]:

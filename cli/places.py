@@ -8,6 +8,7 @@ import typer
 from .streams import STDIN_NAMES, reading
 
 if TYPE_CHECKING:
+    from tfbind.genome import ContigNames
     from tfbind.labels import Peaks
     from tfbind.regions import IntervalSet, Region
 
@@ -46,18 +47,39 @@ def places(
 ) -> "tuple[dict[str, int], list[Region] | None]":
     """Give the sizes of the genome's contigs, and the regions that are asked for."""
     from tfbind.genome import ContigNames, contig_sizes
-    from tfbind.regions import Region
 
     sizes = contig_sizes(genome)
     names = ContigNames(tuple(sizes), genome, alias_in(alias), prefix)
+    return sizes, regions_asked(sizes, names, chroms, region)
+
+
+def regions_asked(
+    sizes: dict[str, int], names: "ContigNames", chroms: list[str] | None, region: list[str] | None
+) -> "list[Region] | None":
+    """Give the regions that `--chroms` and `--region` leave, by the genome's names; None for all.
+
+    To name nothing, or regions on none of the contigs asked for, is a usage error, not an empty
+    output.
+    """
+    from tfbind.regions import Region
+
     asked = comma_list(chroms)
+    if chroms and not asked:
+        raise typer.BadParameter("--chroms names no chromosome: give A,B")
     only = {names.resolve(name, asked) for name in asked} or set(sizes)
     if not region:
-        return sizes, ([Region(name) for name in only] if asked else None)
+        return [Region(name) for name in only] if asked else None
     regions = regions_in("--region", region, sizes)
+    if not regions:
+        raise typer.BadParameter("--region names no place: give CHR:FROM-TO")
     contigs = [one.contig for one in regions]
     named = [replace(one, contig=names.resolve(one.contig, contigs)) for one in regions]
-    return sizes, [one for one in named if one.contig in only]
+    chosen = [one for one in named if one.contig in only]
+    if not chosen:
+        raise typer.BadParameter(
+            f"--region {','.join(region)} lies on none of --chroms {','.join(asked)}: drop one"
+        )
+    return chosen
 
 
 def read_interval_set(path: str, alias: dict[str, str], prefix: Prefix) -> "IntervalSet":

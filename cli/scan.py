@@ -1,6 +1,7 @@
 """`tfbind scan`."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
@@ -45,7 +46,8 @@ def scan(
         typer.Option(
             metavar="P",
             help="Only hits that a random word of the background is as good as with this "
-            "probability or less; default: 1e-4 with --hits, else every hit.",
+            "probability or less, to within the rounding, at one place on one strand; default: "
+            "1e-4 with --hits, else every hit.",
         ),
     ] = None,
     hits: Annotated[
@@ -56,7 +58,7 @@ def scan(
         typer.Option(
             metavar="uniform|file|A,C,G,T",
             help="What motifs are compared with: equal bases, the frequencies that a MEME file "
-            "states, or four shares.",
+            "states, or four shares, made the same for both strands.",
         ),
     ] = "uniform",
     pseudocount: Annotated[
@@ -75,10 +77,11 @@ def scan(
     """Look for motifs in bins, on both strands.
 
     Reads BED. Writes each line with three more columns for each motif: the score of its best hit
-    that lies wholly inside, the sum of log-odds in bits; where that hit begins, counted from 0;
-    its strand, + or -. Of equal hits the first counts. Three dots stand where no hit fits (a bin
-    narrower than the motif, an unknown base under every hit) or none is good enough. A line
-    #contig start end MOTIF_score MOTIF_start MOTIF_strand ... comes first.
+    that lies wholly inside, the sum of log-odds in bits; where that hit begins on the forward
+    strand, counted from 0, for - too; its strand, + or -. Of equal hits the first counts. Three
+    dots stand where no hit fits (a bin narrower than the motif, an unknown base under every hit) or
+    none is good enough. A line #contig start end MOTIF_score MOTIF_start MOTIF_strand ... comes
+    first.
 
     With --hits it writes BED of six columns instead, a line for each hit, once however many bins
     hold it, in order; bins must be in order. The fifth column is the score.
@@ -91,20 +94,25 @@ def scan(
         tfbind scan JASPAR.meme --motif CTCF --hits --pvalue 1e-5 peaks.bed > sites.bed
     """
     from tfbind.intervals import IntervalReader
+    from tfbind.motifs import LEAST_PSEUDOCOUNT
     from tfbind.scanning import Scanner
 
     if pvalue is not None and not 0 < pvalue <= 1:
         raise typer.BadParameter(f"found --pvalue {pvalue}, expected more than 0, up to 1")
-    if not 0 < pseudocount <= 1:
+    if not LEAST_PSEUDOCOUNT <= pseudocount <= 1:
         raise typer.BadParameter(
-            f"found --pseudocount {pseudocount}, expected more than 0, up to 1"
+            f"found --pseudocount {pseudocount}, expected {LEAST_PSEUDOCOUNT} to 1"
         )
+    if nameless := [text for text in motif or [] if not comma_list([text])]:
+        raise typer.BadParameter(f"found --motif {nameless[0]!r}, expected a name")
+    if hits and pvalue is None:
+        pvalue = USUAL_PVALUE
     shares = _background(background)
     refuse_existing(output, force=force)
     refuse_stdin_twice(motifs, bed)
     sources = open_sources(fasta, {}, alias, chr_prefix)
     chosen = _motifs(motifs, comma_list(motif), shares, pseudocount)
-    thresholds = _thresholds(chosen, USUAL_PVALUE if hits and pvalue is None else pvalue, quiet)
+    thresholds = _thresholds(chosen, pvalue, quiet)
     scanners = [Scanner(one) for one in chosen]
     with (
         reading(bed, what="BED") as (stream, path),
@@ -112,21 +120,20 @@ def scan(
         ThreadPoolExecutor(threads or processors()) as pool,
     ):
         reader = IntervalReader(stream, path)
-        write = _write_hits if hits else _write_best
+        write = partial(_write_hits, pvalue=pvalue or 1) if hits else _write_best
         summary = write(reader, sources, scanners, thresholds, pool, out, quiet)
     say(f"{reader.count:,} bins, {len(chosen):,} motif(s): {summary}", quiet=quiet)
 
 
 def _background(text: str) -> "tuple[float, ...] | Literal['file']":
     """Read --background."""
+    from tfbind.motifs import number
+
     if text == "uniform":
         return (1 / BASES,) * BASES
     if text == "file":
         return "file"
-    try:
-        shares = tuple(float(share) for share in text.split(","))
-    except ValueError:
-        shares = ()
+    shares = tuple(number(share.strip()) for share in text.split(","))
     if len(shares) != BASES or not all(0 < share < 1 for share in shares):
         raise typer.BadParameter(
             f"found --background {text!r}, expected uniform, file or four shares above 0, such as "
@@ -185,13 +192,16 @@ def _write_best(
     from tfbind.hits import best_lines, best_of_batches, column_names
     from tfbind.labels import labelled_header
     from tfbind.pipeline import ahead
+    from tfbind.tables import refuse_twins
     from tfbind.tiles import BinCheck
 
     check = BinCheck(None, sources, reader.path)
     batches = iter(reader)
     first = next(batches, None)
     names = column_names(scanner.motif for scanner in scanners)
-    for line in labelled_header(reader.header, reader.columns or 3, names):
+    header = labelled_header(reader.header, reader.columns or 3, names)
+    refuse_twins(header[-1].split("\t"))
+    for line in header:
         out.write(f"{line}\n".encode())
     checked = map(check, chain([] if first is None else [first], batches))
     found = best_of_batches(checked, sources.genome, scanners, thresholds, pool)
@@ -215,6 +225,8 @@ def _write_hits(
     pool: ThreadPoolExecutor,
     out: BinaryIO,
     quiet: bool,
+    *,
+    pvalue: float,
 ) -> str:
     """Write every hit; tell how many there are."""
     from tfbind.hits import hit_lines, hits_of_batches
@@ -226,7 +238,9 @@ def _write_hits(
     count = 0
     with progress("scan", "bins", total=None, quiet=quiet) as advance:
         checked = map(check, advancing(reader, advance))
-        found = hits_of_batches(checked, reader.path, sources.genome, scanners, thresholds, pool)
+        found = hits_of_batches(
+            checked, reader.path, sources.genome, scanners, thresholds, pool, pvalue=pvalue
+        )
         with ahead(found) as made:
             for contig, hits in made:
                 out.write(hit_lines(contig, hits, motifs))

@@ -28,13 +28,24 @@ from .options import (
     ChrPrefix,
     Expression,
     Fasta,
+    Files,
     Force,
     Missing,
     Quiet,
     Signals,
     Threads,
 )
-from .outputs import Format, Layout, Place, Target, format_of, targets, told_format, write
+from .outputs import (
+    Format,
+    Layout,
+    Place,
+    Target,
+    format_of,
+    refuse_compressed,
+    targets,
+    told_format,
+    write,
+)
 from .places import shard_in
 from .progress import Tally, progress, say
 from .resume import (
@@ -45,7 +56,7 @@ from .resume import (
     open_journal,
     refuse_other,
 )
-from .run import Options, Run, doubts, provenance, tell, wanted_signals, wanted_table
+from .run import Options, Run, doubts, provenance, tell, wanted_files, wanted_signals
 from .streams import is_pipe_or_device, is_regular, reading, refuse_terminal
 
 if TYPE_CHECKING:
@@ -61,6 +72,7 @@ def score(
     bed: BedInput = "-",
     fasta: Fasta = None,
     signal: Signals = None,
+    channel: Files = None,
     cell: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +136,7 @@ def score(
         typer.Option(
             metavar="I/N",
             help="Only part I of N of the bins of a file, not as bigWig; the outputs concatenate "
-            "to the whole.",
+            "to the whole, submissions to the same text in other bytes.",
         ),
     ] = None,
     output: Annotated[
@@ -211,10 +223,12 @@ def score(
         finished = resume and not place.force and is_finished(wanted)
         if not finished:
             place.refuse_existing(wanted)
-        files = wanted_signals(loaded.contract, signal_files(signal), quiet)
-        tables = wanted_table(loaded.contract, expression)
-        cell = cell or default_cell(files)
-        sources = open_sources(fasta, files, alias, chr_prefix, cell, tables)
+        given = signal_files(signal)
+        files = wanted_signals(loaded.contract, given, quiet)
+        others = wanted_files(loaded.contract, channel, expression, quiet=quiet)
+        if cell is not None and not loaded.contract.wants_cell:
+            say("the model does not use the cell type", quiet=quiet)
+        sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(given), others)
         check = BinCheck(loaded.contract.geometry, sources, path, missing)
         run = Run(loaded, sources, check, how, quiet, Times())
         header = header and number == 1 and format_ != "dream"
@@ -226,20 +240,26 @@ def score(
             known = "" if first and format_ != "bigwig" else " (by its name; --force replaces it)"
             say(f"{output} is complete{known}: nothing to do", quiet=quiet)
             return
-        tasks = [name for one in wanted for name in one.tasks]
-        with ExitStack() as stack:
-            journal = None
-            if resume:
-                about = about_scores(loaded, sources, tasks, missing)
-                journal = stack.enter_context(open_journal(wanted, about, quiet))
-            bar = stack.enter_context(progress("score", "bins", total=None, quiet=quiet))
-            tally = Tally(bar)
-            stack.enter_context(doubts(loaded.contract, sources))
-            scored = run.scored(reader, tasks, journal, tally, stack)
-            write(scored, wanted, layout, place, sources, run.times)
-            if journal is not None:
-                journal.path.unlink(missing_ok=True)
-    tell(run, int(tally.total))
+        done = _score(run, wanted, layout, place, missing)
+    tell(run, done)
+
+
+def _score(run: Run, wanted: list[Target], layout: Layout, place: Place, missing: str) -> int:
+    """Score the bins and write the files; give how many bins there were."""
+    tasks = [name for one in wanted for name in one.tasks]
+    with ExitStack() as stack:
+        journal = None
+        if place.resumable:
+            about = about_scores(run.model, run.sources, tasks, missing)
+            journal = stack.enter_context(open_journal(wanted, about, run.quiet))
+        bar = stack.enter_context(progress("score", "bins", total=None, quiet=run.quiet))
+        tally = Tally(bar)
+        stack.enter_context(doubts(run.model.contract, run.sources))
+        scored = run.scored(layout.reader, tasks, journal, tally, stack)
+        write(scored, wanted, layout, place, run.sources, run.times)
+        if journal is not None:
+            journal.path.unlink(missing_ok=True)
+    return int(tally.total)
 
 
 def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool) -> None:
@@ -249,8 +269,13 @@ def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool
         raise typer.BadParameter(f"the name {output} is that of a {told}, not of a {format_}")
     if format_ == "dream":
         refuse_terminal(output, "a submission is compressed")
-    elif output.endswith((".gz", ".bgz")):
-        raise typer.BadParameter(f"{output} would not be compressed: pipe into bgzip > {output}")
+        if output != "-" and not output.endswith(".gz") and not is_pipe_or_device(output):
+            raise typer.BadParameter(
+                f"a submission is compressed, expected a name such as F.CTCF.PC-3.tab.gz, found "
+                f"{output}"
+            )
+    else:
+        refuse_compressed(output, by="bgzip")
     if odd := re.search(r"\{(?!task\})\w*\}", output):
         raise typer.BadParameter(f"found {odd[0]} in {output}, expected {{task}} or nothing")
     if format_ == "bigwig" and output == "-":
@@ -266,8 +291,8 @@ def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool
 
 
 def _check_submissions(wanted: list[Target], model: "Model", *, quiet: bool) -> None:
-    """Refuse bins that are not the challenge's, and note a name that tells of another factor."""
-    from tfbind.dream import SIZE, parse_name
+    """Refuse bins that are not the challenge's, and note names that it would refuse."""
+    from tfbind.dream import SIZE, check_name, parse_name
 
     if model.contract.geometry.size != SIZE:
         raise InputError(
@@ -276,6 +301,12 @@ def _check_submissions(wanted: list[Target], model: "Model", *, quiet: bool) -> 
             path=model.path,
         )
     for target in wanted:
+        if target.path == "-" or is_pipe_or_device(target.path):
+            continue
+        try:
+            check_name(target.path)
+        except InputError as error:
+            say(f"tfbind dream check refuses this name: {error}", quiet=quiet)
         name, task = parse_name(target.path), target.tasks[0]
         if name and task not in (name.factor, "bound", "score"):
             say(f"{target.path} is named after {name.factor} and holds {task}", quiet=quiet)

@@ -2,16 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from .machine import processors
 from .options import Alias, ChrPrefix, Fasta, Force, Quiet, Threads
-from .outputs import format_of
+from .outputs import is_bigwig
 from .places import comma_list, places
 from .progress import progress, say
 from .streams import refuse_existing, replacing, writing
@@ -128,14 +128,9 @@ def shape(
 
 def _is_bigwig(output: str) -> bool:
     """Take the format that the name of the output tells."""
-    format_ = format_of(None, output)
-    if format_ == "bed":
-        raise typer.BadParameter(f"the name {output} is that of a bed, not of a bedgraph")
-    if output.endswith((".gz", ".bgz")):
-        raise typer.BadParameter(f"{output} would not be compressed: pipe into bgzip > {output}")
     if odd := re.search(r"\{(?!feature\})\w*\}", output):
         raise typer.BadParameter(f"found {odd[0]} in {output}, expected {FEATURE} or nothing")
-    return format_ == "bigwig"
+    return is_bigwig(output)
 
 
 def _features(given: list[str] | None, output: str) -> list[str]:
@@ -186,13 +181,22 @@ def _texts(
     from tfbind.shape import bedgraph_lines
 
     outs = [stack.enter_context(writing(path, force=force)) for path in paths]
-    for out, line in zip(outs, lines, strict=False):
+    for out, line in zip(outs, lines or [b""] * len(outs), strict=True):
         out.write(line)
+    stack.enter_context(_flushed(outs))
 
     def make(contig: str, start: int, values: "Values") -> list[Any]:
         return [bedgraph_lines(contig, start, column) for column in values.T]
 
     return make, [out.write for out in outs]
+
+
+@contextmanager
+def _flushed(outs: Sequence[BinaryIO]) -> Iterator[None]:
+    """Write what is held back to all files before the first takes its name."""
+    yield
+    for out in outs:
+        out.flush()
 
 
 def _bigwigs(
@@ -201,10 +205,12 @@ def _bigwigs(
     """Open bigWigs; give what encodes values, and what takes them."""
     from tfbind.dense import DenseBigWig
 
-    writers = []
-    for path in paths:
-        part = stack.enter_context(replacing(path, force=force))
-        writers.append(stack.enter_context(DenseBigWig(part, sizes, name=path)))
+    # All are finished before the first takes its name: of a run that fails none is left.
+    parts = [stack.enter_context(replacing(path, force=force)) for path in paths]
+    writers = [
+        stack.enter_context(DenseBigWig(part, sizes, name=path))
+        for part, path in zip(parts, paths, strict=True)
+    ]
 
     def make(contig: str, start: int, values: "Values") -> list[Any]:
         return [

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
 
+from .outputs import COMPRESSED, refuse_compressed
 from .progress import advancing, progress, say
 from .streams import reading, writing
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tfbind.tiles import BinCheck
 
 SUFFIX = ".tsv"
-COMPRESSED = (".gz", ".bgz")
 
 
 class Wanted(NamedTuple):
@@ -27,14 +27,21 @@ class Wanted(NamedTuple):
     flank: int
 
 
-def is_table(output: str, wanted: Wanted, *, asked: bool) -> bool:
-    """Tell whether a table is to be written: it is asked for, or the file's name tells."""
+def is_table(output: str, wanted: Wanted, *, asked: bool, only_tiles: list[str]) -> bool:
+    """Tell whether a table is to be written: it is asked for, or the file's name tells.
+
+    `only_tiles` are options given that a table has no use for.
+    """
     plain = output.lower()
     for suffix in COMPRESSED:
         plain = plain.removesuffix(suffix)
     table = asked or plain.endswith(SUFFIX)
-    if table and output.lower().endswith(COMPRESSED):
-        raise typer.BadParameter(f"{output} would not be compressed: pipe into gzip > {output}")
+    if table:
+        refuse_compressed(output, by="gzip")
+    if table and only_tiles:
+        raise typer.BadParameter(
+            f"a table has no use for {', '.join(only_tiles)}: that is for tiles"
+        )
     if not table and (wanted.set or wanted.uncovered):
         raise typer.BadParameter("--set and --uncovered are for tables: give --tsv too")
     return table
@@ -72,7 +79,8 @@ def write_table(
             with ahead(table.summarised(checked, path)) as made:
                 for batch, rows in made:
                     out.write(table_lines(batch, rows))
-    say(_summary(reader.count, len(table.columns), check), quiet=quiet)
+    told = f"{reader.count - check.skipped:,} bins, {len(table.columns)} values each"
+    say("; ".join([told, *for_want_of_signal(check)]), quiet=quiet)
 
 
 def _measures(sources: "Sources", wanted: Wanted) -> "list[Measure]":
@@ -111,9 +119,7 @@ def _carried(
     from tfbind.errors import InputError
     from tfbind.labels import UNKNOWN, codes_of, column_names
 
-    # Without a bin the last comment that has more than three fields names the columns.
-    fields = [len(line.split("\t")) for line in header]
-    columns = len(first.extra) if first else next((n - 3 for n in fields[::-1] if n > 3), 0)
+    columns = columns_behind(first, header)
     named = names.split(",") if names else column_names(header, columns + 3)
     if named is not None:
         if len(named) != columns and first is not None:
@@ -128,10 +134,20 @@ def _carried(
     return [f"column{number}" for number in range(4, columns + 4)]
 
 
-def _summary(count: int, columns: int, check: "BinCheck") -> str:
-    parts = [
-        f"{count - check.skipped:,} bins, {columns} values each",
+def columns_behind(first: "Intervals | None", header: list[str]) -> int:
+    """Count the columns of bins beyond the third.
+
+    Without a bin they are those that the last comment of more than three fields names.
+    """
+    if first is not None:
+        return len(first.extra)
+    fields = [len(line.split("\t")) for line in header]
+    return next((count - 3 for count in fields[::-1] if count > 3), 0)
+
+
+def for_want_of_signal(check: "BinCheck") -> list[str]:
+    """Tell of bins on contigs that a signal lacks, in parts of a summary."""
+    return [
         *([f"{check.skipped:,} skipped on contigs without signal"] if check.skipped else []),
         *([f"{check.zeroed:,} with a signal of zero for want of a contig"] if check.zeroed else []),
     ]
-    return "; ".join(parts)

@@ -28,7 +28,7 @@ VALIDATION_SHARE = 0.1
 
 def train(
     tiles: Annotated[
-        list[str], typer.Argument(metavar="TILES...", help="Files from tfbind features.")
+        list[str], typer.Argument(metavar="TILES", help="Files from tfbind features.")
     ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Write the .keras file here.")
@@ -44,9 +44,10 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]STEPS",
-            help="Of signals, or of the one named: none, or some of rank (ranks of the training "
-            "cells), clip:VALUE, percentile:P (divide by it), log1p, zscore, in this order, parted "
-            "by commas; repeatable. Default: log1p.",
+            help="Of signals, or of the one named: none, or some of rank (as the training cells "
+            "have it), clip:VALUE, percentile:P (divide by it; of covered bases), log1p, zscore "
+            "(of all bases of the training tiles), in this order, parted by commas; repeatable. "
+            "Default: log1p.",
         ),
     ] = None,
     validate: Annotated[
@@ -199,6 +200,8 @@ def _transforms(given: list[str], inputs: "Sequence[Input]") -> dict[str, str]:
         name, equals, steps = text.rpartition("=")
         if name in told:
             raise typer.BadParameter(f"--transform {text}: told already, {told[name]}")
+        if not steps:
+            raise typer.BadParameter(f"--transform {text!r}: found no step; give none for none")
         if equals and name not in names:
             raise typer.BadParameter(
                 f"--transform {text}: no input {name!r}, but {', '.join(names)}"

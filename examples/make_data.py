@@ -1,10 +1,14 @@
-r"""Cut the example data from public files: hg19 chrX, DNase and ChIP-seq peaks of two cell types.
+r"""Cut the example data from public files.
+
+They are hg19 chrX with DNase and ChIP-seq peaks of two cell types, CAGE reads of chr21 in a third,
+and motifs.
 
 The bases of one interval are kept whole. Before it, where the first cell type is to be learnt from,
 only those around its DNase peaks and those of the first factor are kept, so that a few megabytes
 hold enough peaks to learn from.
 
-Every output keeps the coordinates of hg19. Peak files are gzip, of any chromosomes:
+Every output keeps the coordinates of hg19. Peak files are gzip, of any chromosomes; the reads are
+sorted and have their index beside them; the motifs are those of JASPAR, in MEME format:
 
     python examples/make_data.py --fasta hg19.fa.gz \
         --dnase HeLa-S3=wgEncodeAwgDnaseUwdukeHelas3UniPk.narrowPeak.gz \
@@ -16,7 +20,9 @@ Every output keeps the coordinates of hg19. Peak files are gzip, of any chromoso
         --conservative HeLa-S3.TAF1=ChIPseq.HeLa-S3.TAF1.conservative.train.narrowPeak.gz \
         --conservative K562.TAF1=ChIPseq.K562.TAF1.conservative.train.narrowPeak.gz \
         --relaxed HeLa-S3.TAF1=ChIPseq.HeLa-S3.TAF1.relaxed.narrowPeak.gz \
-        --relaxed K562.TAF1=ChIPseq.K562.TAF1.relaxed.narrowPeak.gz -o examples/data
+        --relaxed K562.TAF1=ChIPseq.K562.TAF1.relaxed.narrowPeak.gz \
+        --cage A549=wgEncodeRikenCageA549CellPapAlnRep1.bam \
+        --motifs JASPAR2024_CORE.meme -o examples/data
 """
 
 import argparse
@@ -31,6 +37,8 @@ CONTIG = "chrX"
 SIZE = 69_999_930
 START, END = 38_000_000, 54_000_000  # zero-based, half-open: chrX:38,000,001-54,000,000
 PAD = 1000
+READS = ("chr21", 9_000_000, 30_000_000)  # zero-based, half-open
+MOTIFS = ("MA0139.2", "MA1930.2", "MA0058.4", "MA0108.3")
 LINE = 60
 LINES_AT_ONCE = 100_000
 
@@ -96,6 +104,34 @@ def paint(peaks: Path, target: Path, begin: int) -> None:
         )
 
 
+def cut_reads(source: Path, target: Path) -> None:
+    """Keep the reads that overlap an interval: flag, place, mapping quality and CIGAR."""
+    with pysam.AlignmentFile(str(source)) as reads:
+        contigs = zip(reads.references, reads.lengths, strict=True)
+        header = {
+            "HD": {"VN": "1.6", "SO": "coordinate"},
+            "SQ": [{"SN": name, "LN": size} for name, size in contigs],
+        }
+        with pysam.AlignmentFile(str(target), "wb", header=header) as out:
+            for number, read in enumerate(reads.fetch(*READS), 1):
+                kept = pysam.AlignedSegment(out.header)
+                kept.query_name = f"r{number}"
+                kept.flag = read.flag
+                kept.reference_id = read.reference_id
+                kept.reference_start = read.reference_start
+                kept.mapping_quality = read.mapping_quality
+                kept.cigartuples = read.cigartuples
+                out.write(kept)
+
+
+def cut_motifs(source: Path, target: Path) -> None:
+    """Keep some motifs and the header; headers of files that were joined are left out."""
+    header, *motifs = source.read_text().split("MOTIF ")
+    by_name = {motif.split()[0]: motif.partition("MEME version")[0].rstrip() for motif in motifs}
+    kept = "".join(f"MOTIF {by_name[name]}\n\n" for name in MOTIFS)
+    target.write_text(header + kept.rstrip() + "\n")
+
+
 def named_file(text: str) -> tuple[str, Path]:
     """Read CELL=FILE or CELL.FACTOR=FILE."""
     name, _, path = text.partition("=")
@@ -113,6 +149,8 @@ def main() -> None:
         parser.add_argument(
             f"--{kind}", type=named_file, action="append", required=True, metavar="CELL.FACTOR=FILE"
         )
+    parser.add_argument("--cage", type=named_file, required=True, metavar="CELL=BAM")
+    parser.add_argument("--motifs", type=Path, required=True, metavar="FILE")
     parser.add_argument("-o", dest="folder", type=Path, required=True, metavar="FOLDER")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +168,9 @@ def main() -> None:
         for name, path in getattr(asked, kind):
             begin = begins[name.partition(".")[0]]
             cut_peaks(path, asked.folder / f"{name}.{kind}.narrowPeak.gz", begin)
+    cell, path = asked.cage
+    cut_reads(path, asked.folder / f"{cell}.cage.bam")
+    cut_motifs(asked.motifs, asked.folder / "motifs.meme")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ EXIT_STATUS = [
     ("2", "Wrong usage."),
     ("130", "Interrupted, as by Ctrl-C."),
     ("141", "The reader of standard output went away, as head does."),
+    ("143", "Asked to end by SIGTERM, as by kill; by SIGHUP it is 129."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Windows cut by hand from the files, without any of tfbind's reading, and bins scored by it."""
+"""What tfbind computes, by hand: windows cut from the files, scores of motifs, bins scored."""
 
 import io
 from dataclasses import dataclass
@@ -49,6 +49,20 @@ class Files:
             found = bigwig.values("chrX", first, last, numpy=True)
         values[first - start : last - start] = np.nan_to_num(found)
         return values
+
+
+def motif_scores(codes: npt.NDArray[np.uint8], odds: npt.NDArray[np.float32]) -> Array:
+    """Add up a motif's log-odds in the order of the bases, shape (2, places): both strands.
+
+    An unknown base makes minus infinity.
+    """
+    places = max(len(codes) - len(odds) + 1, 0)
+    strands = np.zeros((2, places), np.float32)
+    for row, strand in zip(strands, (odds, odds[::-1, ::-1]), strict=True):
+        table = np.column_stack([strand, np.full(len(strand), -np.inf, np.float32)])
+        for shift, scores in enumerate(table):
+            row += scores[codes[shift : shift + places]]
+    return strands
 
 
 def scores_of(model: Model, sources: Sources, starts: Starts, threads: int = 2) -> Array:

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from fake_portal import Site, serving
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +59,63 @@ def tfbind(tmp_path_factory: pytest.TempPathFactory) -> Tfbind:
         )
 
     return run
+
+
+def ok(done: subprocess.CompletedProcess[bytes]) -> bytes:
+    """Give what a run wrote that went well."""
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def said(done: subprocess.CompletedProcess[bytes], status: int = 1) -> str:
+    """Give the one line of a run that failed; wrong usage has a frame around it, and more lines."""
+    assert done.returncode == status, done.stderr.decode()
+    text = done.stderr.decode()
+    assert "Traceback" not in text
+    assert status == 2 or text.count("\n") == 1
+    return " ".join(text.replace("│", "").split())
+
+
+@pytest.fixture(scope="session")
+def content(data: Path) -> bytes:
+    """Give what the portal of `site` holds: a real file."""
+    return (data / "HeLa-S3.dnase.narrowPeak.gz").read_bytes()
+
+
+@pytest.fixture
+def site(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Serve a file as the ENCODE portal does, with no proxy between."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serving(Site(content)) as site:
+        site.tell()
+        yield site
+
+
+@pytest.fixture(scope="session")
+def two_megabases(tfbind: Tfbind, data: Path) -> bytes:
+    """Give 39,997 bins of the example genome."""
+    region = "chrX:48000001-50000000"
+    return ok(tfbind("bin", data / "hg19.chrX_cut.fa.gz", "--region", region))
+
+
+@pytest.fixture(scope="session")
+def labelled(tfbind: Tfbind, data: Path, two_megabases: bytes) -> bytes:
+    """Label these bins by the CTCF peaks of two cell types."""
+    experiments = []
+    for cell in ("HeLa-S3", "K562"):
+        peaks = [data / f"{cell}.CTCF.{kind}.narrowPeak.gz" for kind in ("conservative", "relaxed")]
+        experiments += ["--experiment", f"{cell}={peaks[0]},{peaks[1]}"]
+    return ok(tfbind("label", *experiments, stdin=two_megabases))
+
+
+@pytest.fixture(scope="session")
+def label_table(tfbind: Tfbind, labelled: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write these labels as a table of the ENCODE-DREAM challenge."""
+    path = tmp_path_factory.mktemp("table") / "CTCF.train.labels.tsv.gz"
+    ok(tfbind("dream", "table", "-o", path, stdin=labelled))
+    return path
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,17 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+
+ACCESSION, NAME = "ENCFF000VUS", "ENCFF000VUS.bed.gz"
+OTHER, THIRD, EXPERIMENT = "ENCFF000VUQ", "ENCFF000VUR", "ENCSR000AES"
+PAGE = b"<!DOCTYPE html><title>Log in</title>"
 
 Fault = Callable[["Handler"], None]
 
@@ -81,7 +86,7 @@ class Site:
         self.notes: list[str] = []
         self.closing = threading.Event()
 
-    def tell(self, accession: str = "ENCFF000VUS", /, **changed: object) -> dict[str, Any]:
+    def tell(self, accession: str = ACCESSION, /, **changed: object) -> dict[str, Any]:
         """Describe a file as the portal would, with some values changed."""
         self.told[accession] = {
             "@id": f"/files/{accession}/",
@@ -107,10 +112,12 @@ class Site:
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[Site]:
-    """Serve from a thread."""
+def serving(site: Site, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+    """Serve from a thread, over HTTPS if it is told how."""
     server = Server(site)
-    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    site.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -1,11 +1,15 @@
 """A small genome with a track and motifs, and rows of tables, for the tests of summaries."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyBigWig
+from by_hand import motif_scores
+from conftest import environment
 
 from tfbind.channels import Sources
 from tfbind.genome import Genome
@@ -39,14 +43,9 @@ def two_motifs(folder: Path) -> Path:
 
 
 def best_scores(odds: npt.NDArray[np.float32], codes: npt.NDArray[np.uint8]) -> list[float]:
-    """Score each place where a hit fits, one by one."""
-    found = []
-    for place in range(len(codes) - len(odds) + 1):
-        some = codes[place : place + len(odds)]
-        if (some < 4).all():
-            strands = (odds, odds[::-1, ::-1])
-            scores = [strand[np.arange(len(odds)), some].sum(dtype=float) for strand in strands]
-            found.append(max(scores))
+    """Give the better strand's score at each place where a hit fits."""
+    best = motif_scores(codes, odds).max(axis=0)
+    found: list[float] = best[best > -np.inf].tolist()
     return found
 
 
@@ -64,3 +63,25 @@ def rows_of(
 def bins(start: int, count: int, size: int = 200, stride: int = 50) -> bytes:
     starts = start + stride * np.arange(count)
     return bed_lines("chrX", starts, starts + size)
+
+
+MEMORY = """import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A child counts the memory of the process that it was forked from too: here a small one."""
+
+
+def most_memory(folder: Path, text: bytes, env: dict[str, str], *args: str | Path) -> float:
+    """Run the program on some bins, and tell how much memory it took at most, in MB."""
+    bed = folder / "bins.bed"
+    bed.write_bytes(text)
+    command = [sys.executable, "-c", MEMORY, sys.executable, "-m", "tfbind", *map(str, args)]
+    with bed.open("rb") as stdin:
+        done = subprocess.run(
+            command, stdin=stdin, capture_output=True, env=environment(env), check=False
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    return int(done.stdout) / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -119,6 +119,11 @@ def test_overlapping_regions_give_each_bin_once(tfbind: Tfbind, sizes: Path) -> 
         (["--region", "chr1:0-2"], "expected from and to with 1 <= from <= to"),
         (["--region", "chr1:a-b"], "expected a contig or contig:from-to"),
         (["--region", "chr1:100-x"], "expected a contig or contig:from-to"),
+        (["--region", ""], "--region names no place"),
+        (
+            ["--chroms", "chr2", "--region", "chr1:1-500"],
+            "--region chr1:1-500 lies on none of --chroms chr2",
+        ),
         (["--shard", "3/2"], "expected 1 <= I <= N"),
         (["--shard", "0/2"], "expected 1 <= I <= N"),
         (["--shard", "half"], "expected I/N"),

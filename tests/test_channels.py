@@ -126,7 +126,8 @@ def test_ranks_need_values(tmp_path: Path) -> None:
         ("clip:none", "found clip:none, expected a number over 0"),
         ("percentile:101", "expected a number over 0 and up to 100"),
         ("log1p,clip:3", "found clip behind log1p; transforms are taken in the order rank, clip"),
-        ("zscore,zscore", "found zscore behind zscore"),
+        ("zscore,zscore", "found zscore twice in the transform zscore,zscore"),
+        ("none,log1p", "found the transform none,log1p, but none stands alone"),
     ],
 )
 def test_transforms_that_cannot_be(wanted: str, message: str) -> None:

@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -150,6 +151,48 @@ def test_chunks_out_of_order_are_refused(tmp_path: Path) -> None:
         bigwig.add(second)
         with pytest.raises(ValueError, match="comes behind"):
             bigwig.add(first)
+
+
+def test_a_short_contig_takes_no_more_than_it_needs(tmp_path: Path) -> None:
+    """Where it is longer than a record of the coarsest level that fits, too."""
+    values = some_values(3000)
+    with DenseBigWig(tmp_path / "x.bw", {"chr1": 3000}) as bigwig:
+        tracemalloc.start()
+        encoded = bigwig.encode("chr1", 0, values)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        bigwig.add(encoded)
+    assert peak < 1 << 20  # zlib takes 0.3 MB; a chunk of doubles would be 4 MB
+    for found in read(tmp_path / "x.bw", "chr1", 3000):
+        np.testing.assert_array_equal(found, values)
+
+
+def held_by(path: Path, sizes: Mapping[str, int], counts: tuple[int, int]) -> float:
+    """Tell how many bytes stay in memory for each chunk that is added from one count on."""
+    chunks = [(name, start) for name, size in sizes.items() for start in range(0, size, CHUNK)]
+    values = some_values(CHUNK)
+    with DenseBigWig(path, sizes) as bigwig:
+        tracemalloc.start()
+        held = {}
+        for number, (contig, start) in enumerate(chunks):
+            if number in counts:
+                held[number] = tracemalloc.get_traced_memory()[0]
+            some = values[: min(CHUNK, sizes[contig] - start)]
+            bigwig.add(bigwig.encode(contig, start, some))
+        tracemalloc.stop()
+    low, high = counts
+    return (held[high] - held[low]) / (high - low)
+
+
+def test_memory_hardly_grows_with_the_contigs(tmp_path: Path) -> None:
+    sizes = {f"s{number}": 300 for number in range(1500)} | {"long": CHUNK}
+    # A place in the index, of 32 bytes, for the values and each zoom level; a bytearray has spare.
+    assert held_by(tmp_path / "x.bw", sizes, (300, 1400)) < 1.5 * 32 * 9
+
+
+def test_memory_hardly_grows_with_the_length(tmp_path: Path) -> None:
+    held = held_by(tmp_path / "x.bw", {"chr1": 14 * CHUNK}, (3, 13))
+    assert held < 0.02 * CHUNK  # of 4 bytes a value
 
 
 LIMITED = """

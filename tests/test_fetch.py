@@ -1,14 +1,17 @@
 """Downloads: they go on where they broke off, and nothing but the portal's file gets a name."""
 
+import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from fake_portal import (
+    ACCESSION,
+    NAME,
+    PAGE,
     Fault,
     Site,
     after,
@@ -18,37 +21,13 @@ from fake_portal import (
     hangs_up,
     resets,
     send,
-    serving,
     stalls,
 )
 
 from tfbind.errors import InputError
-from tfbind.fetching import fetch, is_complete
+from tfbind.fetching import DiskError, Part, fetch, is_complete
 from tfbind.portal import Portal, PortalFile
 from tfbind.web import Patience, Web
-
-ACCESSION, NAME = "ENCFF000VUS", "ENCFF000VUS.bed.gz"
-OTHER = "ENCFF000VUQ"
-PAGE = b"<!DOCTYPE html><title>Log in</title>"
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def content(data: Path) -> bytes:
-    return (data / "HeLa-S3.dnase.narrowPeak.gz").read_bytes()
-
-
-@pytest.fixture
-def site(content: bytes) -> Iterator[Site]:
-    with serving(Site(content)) as site:
-        site.tell()
-        yield site
 
 
 class Client:
@@ -108,7 +87,9 @@ def _umask() -> int:
     return mask
 
 
-@pytest.mark.parametrize("fault", [breaks(9000), resets(9000), stalls(9000)], ids=str)
+@pytest.mark.parametrize(
+    "fault", [breaks(9000), resets(9000), stalls(9000)], ids=["breaks", "resets", "stalls"]
+)
 def test_a_broken_transfer_goes_on(
     fault: Fault, client: Client, site: Site, content: bytes
 ) -> None:
@@ -141,6 +122,7 @@ def test_all_tries_are_had_anew_where_more_came(client: Client, site: Site, cont
         (hangs_up, "without response"),
         (stalls(0), "sent nothing for 0.5 s"),
     ],
+    ids=["500", "503", "429", "hangs up", "stalls"],
 )
 def test_a_server_that_fails_is_tried_again(
     fault: Fault, said: str, client: Client, site: Site, content: bytes
@@ -153,15 +135,24 @@ def test_a_server_that_fails_is_tried_again(
     assert said in client.told[0]
 
 
-@pytest.mark.parametrize("wait", ["1", formatdate(time.time() + 3600, usegmt=True), "x", "-1"])
+FAR = "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"
+
+
+@pytest.mark.parametrize(
+    ("wait", "expected"),
+    [("1", 1.0), ("in an hour", 600.0), ("x", 0.01), ("-1", 0.01), (FAR, 0.01)],
+    ids=["seconds", "date", "word", "negative", "beyond all dates"],
+)
 def test_a_server_says_how_long_to_wait(
-    wait: str, client: Client, site: Site, monkeypatch: pytest.MonkeyPatch
+    wait: str, expected: float, client: Client, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr("tfbind.web.time.sleep", slept.append)
+    if wait == "in an hour":
+        wait = formatdate(time.time() + 3600, usegmt=True)
     site.json_faults = [answers(429, Retry_After=wait)]
     assert client.file().accession == ACCESSION
-    assert slept == [{"1": 1.0, "x": 0.01, "-1": 0.01}.get(wait, 600.0)]
+    assert slept == [expected]
 
 
 def test_waits_grow(client: Client, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,12 +267,12 @@ def test_a_whole_part_needs_no_request(client: Client, site: Site, content: byte
     assert site.ranges() == []
 
 
-@pytest.mark.parametrize("left", [b"x" * 9000, b"x" * 23496, b"x" * 50000, b""])
+@pytest.mark.parametrize("left", [9000, 23496, 50000, 0])
 def test_a_part_of_another_file_is_dropped(
-    left: bytes, client: Client, site: Site, content: bytes
+    left: int, client: Client, site: Site, content: bytes
 ) -> None:
     assert len(content) == 23496
-    client.part.write_bytes(left)
+    client.part.write_bytes(b"x" * left)
     client.fetch()
     assert client.target.read_bytes() == content
     assert client.advanced == len(content)
@@ -296,6 +287,38 @@ def test_a_part_in_use_is_left_alone(client: Client, site: Site, content: bytes)
         assert "is in use by another run; wait until that has ended" in client.fails()
     assert client.part.read_bytes() == content[:9000]
     client.fetch()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_part_that_is_no_file_of_an_earlier_run(
+    kind: str, client: Client, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "mine"
+    elsewhere.write_bytes(b"mine")
+    if kind == "link":
+        client.part.symlink_to(elsewhere)
+    else:
+        os.mkfifo(client.part)
+    assert f"{client.part}: is a link, a pipe or a device" in client.fails()
+    assert elsewhere.read_bytes() == b"mine"
+    assert client.part.is_symlink() or client.part.is_fifo()
+
+
+class Failing:
+    def truncate(self, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_disk_that_fails_is_no_server_that_fails(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        Part(client.part, client.file(), client._advance) as part,
+        monkeypatch.context() as changed,
+    ):
+        changed.setattr(part, "_stream", Failing())
+        with pytest.raises(DiskError, match="part: cannot be written: Input/output error"):
+            part.restart()
 
 
 # Servers that lie

@@ -1,20 +1,28 @@
 """The command `tfbind fetch`, and what the portal may tell it."""
 
+import datetime
 import fcntl
 import gzip
 import hashlib
+import ipaddress
 import os
 import pty
 import signal
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from conftest import Tfbind, environment
 from fake_portal import (
+    ACCESSION,
+    EXPERIMENT,
+    NAME,
+    OTHER,
+    THIRD,
     Site,
     answers,
     breaks,
@@ -25,30 +33,6 @@ from fake_portal import (
 )
 
 from tfbind.portal import COLUMNS
-
-ACCESSION, NAME = "ENCFF000VUS", "ENCFF000VUS.bed.gz"
-OTHER, EXPERIMENT = "ENCFF000VUQ", "ENCSR000AES"
-PAGE = b"<!DOCTYPE html><title>Log in</title>"
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def content(data: Path) -> bytes:
-    return (data / "HeLa-S3.dnase.narrowPeak.gz").read_bytes()
-
-
-@pytest.fixture
-def site(content: bytes) -> Iterator[Site]:
-    with serving(Site(content)) as site:
-        site.tell()
-        yield site
 
 
 class Run:
@@ -127,7 +111,6 @@ def test_accessions_from_a_pipe(run: Run, site: Site) -> None:
     assert f"{run.target} is complete already" in said
     assert "fetched 0 of 2 files, 0 bytes in 0.0 s; 2 complete already" in said
     assert "2 complete already" in run("-", stdin=gzip.compress(text))
-    assert "fetched 0 of 0 files" in run("-", stdin=b"")
     said = run("-", stdin=b"ENCFF000VUS\nENCFF00VUS\n", status=1)
     assert said == (
         "tfbind: standard input: line 2: found 'ENCFF00VUS', expected an accession such as "
@@ -164,6 +147,28 @@ def test_another_file_is_not_replaced_without_force(run: Run, content: bytes) ->
     run(ACCESSION, "--force")
     assert run.target.read_bytes() == content
     assert "is complete already" in run(ACCESSION, "--force")
+
+
+def test_another_file_is_told_before_anything_is_downloaded(run: Run, site: Site) -> None:
+    site.tell(OTHER)
+    other = run.folder / f"{OTHER}.bed.gz"
+    other.write_bytes(b"mine")
+    assert f"{other}: exists and is not {OTHER}" in run(ACCESSION, OTHER, status=1)
+    assert site.ranges() == []
+    assert os.listdir(run.folder) == [other.name]
+
+
+def test_the_others_are_fetched_where_one_fails(run: Run, site: Site, content: bytes) -> None:
+    site.tell(OTHER, md5sum="0" * 32)
+    site.tell(THIRD)
+    one, last = run(OTHER, ACCESSION, THIRD, "--quiet", status=1).splitlines()
+    assert one.startswith(f"tfbind: {run.folder / OTHER}.bed.gz: has the md5 ")
+    assert last == "tfbind: 1 of 3 files failed; run this again for them"
+    assert sorted(os.listdir(run.folder)) == [f"{THIRD}.bed.gz", NAME]
+    assert (run.folder / f"{THIRD}.bed.gz").read_bytes() == content
+    said = run(OTHER, ACCESSION, THIRD, status=1).splitlines()
+    assert said[-2].startswith("tfbind: fetched 0 of 3 files, 0 bytes in ")
+    assert said[-2].endswith("; 2 complete already")
 
 
 def test_where_nothing_can_be_written(run: Run, site: Site) -> None:
@@ -203,6 +208,18 @@ def test_a_full_disk_is_one_line_and_keeps_what_came(run: Run, site: Site, conte
         "23,496 bytes: run this again to go on\n"
     )
     assert run.part.read_bytes() == content[:8192]
+    site.tell(OTHER)
+    site.seen.clear()
+    several = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; {script} {OTHER}"],
+        capture_output=True,
+        env=environment(run.env | {"PYTHONDONTWRITEBYTECODE": "1"}),
+        cwd=run.folder,
+        timeout=60,
+        check=False,
+    )
+    assert several.returncode == 1
+    assert several.stderr.count(b"cannot be written") == len(site.ranges()) == 1
     run(ACCESSION)
     assert run.target.read_bytes() == content
 
@@ -295,6 +312,24 @@ def test_a_list_of_what_would_be_downloaded(run: Run, site: Site, content: bytes
     assert "fetched 2 of 2 files" in run("-", stdin=run.out)
 
 
+def test_a_list_can_be_written_to_a_file(run: Run, site: Site) -> None:
+    path = run.folder / "files.tsv"
+    run("--list", ACCESSION, "-o", path)
+    assert run.out == b""
+    listed = path.read_text()
+    assert listed.splitlines()[1].startswith(f"{ACCESSION}\tbed narrowPeak\t")
+    site.seen.clear()
+    assert "give --force to replace it" in run("--list", ACCESSION, "-o", path, status=1)
+    assert "is a folder" in run("--list", ACCESSION, "-o", run.folder, status=1)
+    assert site.seen == []
+    path.write_text("old")
+    run("--list", ACCESSION, "-o", path, "--force")
+    assert path.read_text() == listed
+    run("--list", ACCESSION, "-o", "-")
+    assert run.out.decode() == listed
+    assert os.listdir(run.folder) == ["files.tsv"]
+
+
 def test_an_experiment_is_no_file(run: Run, site: Site) -> None:
     assert run(EXPERIMENT, status=1) == (
         f"tfbind: {EXPERIMENT}: is an experiment, expected a file, ENCFF...; tfbind fetch --list "
@@ -308,6 +343,7 @@ def test_an_experiment_is_no_file(run: Run, site: Site) -> None:
 def test_wrong_usage(run: Run) -> None:
     for args in (["--timeout", "0"], ["--retries", "-1"], ["--timeout", "nan"], ["-", "-"]):
         run(ACCESSION, *args, status=2)
+    assert "up to 86400" in run(ACCESSION, "--timeout", "1e6", status=2)
     assert "found 'K562', expected an accession such as ENCFF000ABC" in run("K562", status=2)
 
 
@@ -339,13 +375,90 @@ def test_the_file_may_be_elsewhere(status: int, run: Run, site: Site, content: b
     assert run.target.read_bytes() == content
 
 
-@pytest.mark.parametrize("place", ["file:///etc/passwd?", "ftp://127.0.0.1", "data:text/plain,"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "file:///etc/passwd?",
+        "ftp://127.0.0.1",
+        "data:text/plain,",
+        "http://[",
+        "http://127.0.0.1:99999",
+        "http://a..b",
+        "http://" + "a" * 70 + ".org",
+    ],
+    ids=["file", "ftp", "data", "bracket", "port", "two dots", "long name"],
+)
 def test_the_file_is_not_taken_from_elsewhere_than_the_web(
     place: str, run: Run, site: Site
 ) -> None:
     site.faults = [moved(place)]
-    run(ACCESSION, status=1)
+    said = run(ACCESSION, status=1)
+    host = site.url.removeprefix("http://")
+    assert said.startswith(f"tfbind: {NAME}: {host} sent on: found the URL '{place[:20]}")
+    assert said.endswith("', expected https://HOST/...\n")
     assert os.listdir(run.folder) == []
+
+
+def test_the_host_that_failed_is_told_not_the_one_that_was_asked(run: Run, site: Site) -> None:
+    site.faults = [moved("http://127.0.0.1:1")]
+    said = run(ACCESSION, "--retries", "0", status=1)
+    assert said == f"tfbind: {NAME}: 127.0.0.1:1: Connection refused; gave up, retries: 0\n"
+
+
+def test_a_proxy_that_is_no_web_address_is_one_line(run: Run, site: Site) -> None:
+    env = {"TFBIND_PORTAL": "http://portal.invalid", "http_proxy": "http://a..b:3128"}
+    said = run(ACCESSION, env=env, status=1)
+    assert said.startswith(f"tfbind: {ACCESSION}: ")
+    assert f"(http://portal.invalid/files/{ACCESSION}/)" in said
+    assert said.count("\n") == 1
+
+
+@pytest.fixture
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that nobody else vouches for, and its key."""
+    x509 = pytest.importorskip("cryptography.x509", reason="a certificate is made by it")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path: Path = tmp_path_factory.mktemp("tls") / "portal.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_server_is_believed_only_with_a_certificate(
+    certificate: Path, run: Run, content: bytes
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with serving(Site(content), tls) as safe:
+        safe.tell()
+        run.env["TFBIND_PORTAL"] = safe.url
+        said = run(ACCESSION, status=1)
+        assert said.startswith(f"tfbind: {ACCESSION}: ")
+        assert "certificate verify failed" in said
+        assert said.endswith(f"({safe.url}/files/{ACCESSION}/)\n")
+        assert said.count("\n") == 1
+        assert (safe.seen, os.listdir(run.folder)) == ([], [])
+        run(ACCESSION, env={"SSL_CERT_FILE": str(certificate)})
+    assert run.target.read_bytes() == content
 
 
 def test_a_circle_of_redirections_ends(run: Run, site: Site) -> None:
@@ -373,3 +486,11 @@ def test_a_portal_that_is_no_web_address(url: str, run: Run) -> None:
 def test_no_network_is_one_line(run: Run) -> None:
     said = run(ACCESSION, "--portal", "http://127.0.0.1:1", "--retries", "0", status=1)
     assert said == (f"tfbind: {ACCESSION}: 127.0.0.1:1: Connection refused; gave up, retries: 0\n")
+
+
+def test_no_accession_is_no_success(tfbind: Tfbind) -> None:
+    for args in ((), ("-",)):
+        empty = tfbind("fetch", *args, stdin="# nothing\n")
+        assert (empty.returncode, empty.stderr) == (
+            1, b"tfbind: standard input: holds no accession, expected one a line\n"
+        )  # fmt: skip

@@ -361,6 +361,7 @@ def test_a_new_kind_of_input_is_a_class_and_a_line_in_the_registry(
         ("--transform log1p,rank", "found rank behind log1p"),
         ("--transform log1p --transform none", "--transform none: told already, log1p"),
         ("--transform dnase=none --transform dnase=zscore", "told already, none"),
+        ("--transform dnase=", "found no step"),
         ("--transform tpm=zscore", "no input 'tpm', but sequence, dnase"),
         ("--inputs sequence,shape --transform zscore", "no signal among the inputs"),
     ],

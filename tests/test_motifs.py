@@ -42,6 +42,12 @@ T  [ 0  4 ]
 0 0
 0 0
 """
+HOMER = """>AACG\tname\t6.0
+0.97 0.01 0.01 0.01
+0.97 0.01 0.01 0.01
+0.01 0.97 0.01 0.01
+0.01 0.01 0.97 0.01
+"""
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -54,7 +60,6 @@ def test_a_meme_file(tmp_path: Path) -> None:
     first, second = read_motifs(written(tmp_path, MEME))
     assert (first.name, first.alternative, first.title) == ("M1.2", "Fac", "M1.2_Fac")
     assert (second.name, second.alternative, second.title) == ("M2.1", "", "M2.1")
-    assert (first.sites, second.sites) == (10, None)
     assert first.frequencies.tolist() == [[0.5, 0.5, 0, 0], [0.1, 0.2, 0.3, 0.4]]
     # Rounded frequencies are made to add up to 1.
     np.testing.assert_allclose(second.frequencies, [[1 / 3, 1 / 3, 1 / 3, 0]], atol=1e-15)
@@ -85,7 +90,7 @@ def test_the_reverse_complement_is_of_both_axes(tmp_path: Path) -> None:
 def test_jaspar_counts_with_letters_and_bare(tmp_path: Path) -> None:
     first, second = read_motifs(written(tmp_path, JASPAR))
     meme, _ = read_motifs(written(tmp_path, MEME))
-    assert (first.title, first.sites) == ("M1.2_Fac", 10)
+    assert first.title == "M1.2_Fac"
     np.testing.assert_array_equal(first.log_odds, meme.log_odds)
     assert (second.title, second.alternative) == ("M3.1_Other", "Other")
     assert second.frequencies.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
@@ -95,6 +100,13 @@ def test_four_bare_rows_are_one_motif_named_as_the_file(tmp_path: Path) -> None:
     (motif,) = read_motifs(written(tmp_path, "1 0 2\n0 1 0\n0 0 0\n0 0 2"))
     assert motif.name == "some_motifs"
     assert motif.frequencies.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0.5, 0, 0, 0.5]]
+
+
+def test_rows_that_add_up_to_1_are_bases_where_letters_say_so(tmp_path: Path) -> None:
+    head, *rows = HOMER.splitlines()
+    text = "\n".join([head, *(" ".join(pair) for pair in zip("ACGT", rows, strict=True))])
+    (motif,) = read_motifs(written(tmp_path, text))
+    np.testing.assert_allclose(motif.frequencies[0] * 1.96, [0.97, 0.97, 0.01, 0.01])
 
 
 @pytest.mark.parametrize("text", [MEME, JASPAR])
@@ -144,7 +156,7 @@ letter-probability matrix: alength= 4 w= 2 nsites= 22 E= 1.3e-088
 --------
 """
     (motif,) = read_motifs(written(tmp_path, text))
-    assert (motif.title, motif.sites) == ("ACG_MEME-1", 22)
+    assert motif.title == "ACG_MEME-1"
     np.testing.assert_allclose(motif.frequencies[1], [0.136364, 0.409091, 0.272727, 0.181818])
 
 
@@ -206,6 +218,15 @@ letter-probability matrix: alength= 4 w= 2 nsites= 22 E= 1.3e-088
         ),
         (JASPAR.replace(">M3.1 Other more", ">"), "line 6: found no name behind >"),
         (JASPAR.replace("M3.1", "M1.2"), "line 6: found motif 'M1.2' again, first on line 1"),
+        (JASPAR.replace("5  2", "5  1_0"), "line 3: found '1_0', expected a frequency or a count"),
+        (JASPAR.replace("5  2", "5  \u0662"), "line 3: found '\u0662', expected a frequency"),
+        (MEME.replace("0.5 0.5 0.0", "0_1 0.5 0.0"), "line 12: found '0_1', expected a frequency"),
+        (
+            HOMER,
+            "line 1: motif 'AACG' has 4 rows that add up to 1 each, as HOMER writes 4 positions; "
+            "expected the counts of A, C, G and T: begin the rows with these letters",
+        ),
+        (HOMER.partition("\n")[2], "line 1: motif 'some_motifs' has 4 rows that add up to 1 each"),
     ],
 )
 def test_what_is_malformed_is_said_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
@@ -222,10 +243,9 @@ def test_a_background_that_is_none_is_said(tmp_path: Path) -> None:
     text = MEME.replace("A 0.3 C 0.2", "A 0.0 C 0.5")
     with pytest.raises(InputError, match=r"line 8: found frequencies .* four above 0"):
         read_motifs(written(tmp_path, text), background="file")
-    no_background = MEME.replace("Background letter", "Other")
-    assert read_motifs(written(tmp_path, no_background), background="file")[0].background == (
-        (0.25,) * 4
-    )
+    for text in (MEME.replace("Background letter", "Other"), JASPAR):
+        with pytest.raises(InputError, match="states no background; give --background uniform or"):
+            read_motifs(written(tmp_path, text), background="file")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -278,3 +298,9 @@ def test_a_motif_that_is_not_there_is_an_error_with_near_names(data: Path) -> No
         InputError, match=r"the file names MA0139\.2_CTCF, MA1930\.2_CTCF, MA0058\.4_MAX, \.\.\.$"
     ):
         choose(motifs, ["zzz"], "x.meme")
+
+
+def test_hocomocos_motifs_are_found_by_their_factor() -> None:
+    names = ("CTCF.H12CORE.0.P.B", "CTCF.H12CORE.1.P.B", "CTCFL.H12CORE.0.P.B")
+    known = [Motif(name, "", np.full((4, 4), 0.25)) for name in names]
+    assert [one.name for one in choose(known, ["ctcf"], "H12.meme")] == list(names[:2])

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from tfbind.pipeline import Times, ahead
+from tfbind.pipeline import Times, ahead, in_order
 
 
 def test_items_come_in_order() -> None:
@@ -39,6 +40,65 @@ def test_a_stage_is_at_most_so_far_ahead() -> None:
     time.sleep(0.3)
     assert len(drawn) <= 5  # one used, three that wait, one at hand
     assert list(stream) == list(range(1, 100))
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_what_threads_make_comes_in_order(threads: int) -> None:
+    def work(number: int) -> int:
+        time.sleep((number % 5) / 1000)
+        return number**2
+
+    def made(pool: Executor | None, count: int) -> list[int]:
+        return list(in_order(work, iter(range(count)), pool, 4))
+
+    with ThreadPoolExecutor(threads or 1) as pool:
+        for count in (0, 3, 40):
+            assert made(pool if threads else None, count) == [number**2 for number in range(count)]
+
+
+def test_so_many_items_are_drawn_before_the_first_is_given() -> None:
+    drawn = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            drawn.append(number)
+            yield number
+
+    with ThreadPoolExecutor(2) as pool:
+        made = in_order(str, items(), pool, 3)
+        assert (next(made), drawn) == ("0", [0, 1, 2, 3])
+        assert (next(made), drawn) == ("1", [0, 1, 2, 3, 4])
+        made.close()
+
+
+@pytest.mark.parametrize("by", ["closing", "its work", "its items"])
+def test_work_is_called_off_where_it_ends_early(by: str) -> None:
+    begun: list[int] = []
+    held = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            held.wait(20)
+        elif number == 0 and by == "its work":
+            raise ValueError(number)
+        return number
+
+    def items() -> Iterator[int]:
+        yield from range(9)
+        if by == "its items":
+            raise ValueError(9)
+
+    with ThreadPoolExecutor(1) as pool:
+        made = in_order(work, items(), pool, 8 if by == "closing" else 20)
+        if by == "closing":
+            assert next(made) == 0
+            made.close()
+        else:
+            with pytest.raises(ValueError, match=r"\d"):
+                next(made)
+        held.set()
+    assert max(begun) <= 1
 
 
 def test_stages_go_on_at_once() -> None:

@@ -1,29 +1,25 @@
 """What the portal may tell of a file, and what of that is believed."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_portal import Site, answers, chunked, hangs_up, serving
+from fake_portal import (
+    ACCESSION,
+    EXPERIMENT,
+    NAME,
+    OTHER,
+    PAGE,
+    THIRD,
+    Site,
+    answers,
+    chunked,
+    hangs_up,
+)
 
 from tfbind.errors import InputError
 from tfbind.portal import Portal
 from tfbind.web import Patience, Web
-
-ACCESSION, NAME = "ENCFF000VUS", "ENCFF000VUS.bed.gz"
-OTHER = "ENCFF000VUQ"
-PAGE = b"<!DOCTYPE html><title>Log in</title>"
-
-
-@pytest.fixture
-def site(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for name in ("http_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(Site((data / "HeLa-S3.dnase.narrowPeak.gz").read_bytes())) as site:
-        site.tell()
-        yield site
 
 
 def portal(site: Site) -> Portal:
@@ -48,7 +44,6 @@ def portal(site: Site) -> Portal:
         ({"href": "/x/ENCFF000VUS.bed%2f..%2f..%2fx"}, "has the href"),
         ({"href": "/x/..%2fENCFF000VUS.bed%00"}, "has the href"),
         ({"href": "/x/ENCFF000VUS..part"}, "has the href"),
-        ({"href": "/x/ENCFF000VUS/"}, ""),
         ({"href": "file:///etc/ENCFF000VUS"}, "found the URL 'file:///etc/ENCFF000VUS', expected"),
         ({"href": "http://[::1/ENCFF000VUS"}, "found the URL"),
         ({"href": "/x y/ENCFF000VUS.bam"}, "found the URL"),
@@ -56,13 +51,47 @@ def portal(site: Site) -> Portal:
 )
 def test_a_reply_that_cannot_be_right(changed: dict[str, Any], said: str, site: Site) -> None:
     site.tell(**changed)
-    if not said:
-        assert portal(site).file(ACCESSION).name == ACCESSION
-        return
     with pytest.raises(InputError) as refused:
         portal(site).file(ACCESSION)
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"{ACCESSION}: ")
+
+
+def test_a_place_that_ends_in_a_slash_names_the_file(site: Site) -> None:
+    site.tell(href="/x/ENCFF000VUS/")
+    assert portal(site).file(ACCESSION).name == ACCESSION
+
+
+def test_an_odd_file_does_not_hide_the_others(site: Site) -> None:
+    odd = [
+        site.tell(OTHER, file_size=None, status="uploading"),
+        site.tell(THIRD, href="/x/y"),
+        site.tell(accession="TSTFF000VUS"),
+        site.tell(accession=None) | {"@id": "/files/new\x1b/"},
+        {},
+    ]
+    site.told[EXPERIMENT] = {"accession": EXPERIMENT, "files": [*odd, site.tell()]}
+    assert [file.accession for file in portal(site).files(EXPERIMENT)] == [ACCESSION]
+    left = f"{EXPERIMENT}: left out "
+    assert [note.partition(", expected")[0] for note in site.notes] == [
+        f"{left}{OTHER}: the portal's reply has the file_size None",
+        f"{left}{THIRD}: the portal's reply has the href '/x/y'",
+        f"{left}TSTFF000VUS: the portal's reply has the accession 'TSTFF000VUS'",
+        f"{left}/files/new /: the portal's reply has the accession None",
+        f"{left}a file without a name: the portal's reply has the accession None",
+    ]
+
+
+@pytest.mark.parametrize("told", ["ENCSR999ZZZ", None], ids=str)
+def test_files_of_another_experiment(told: str | None, site: Site) -> None:
+    reply = {"accession": told, "files": [site.tell()]}
+    site.told[EXPERIMENT] = reply
+    with pytest.raises(InputError, match=f"the portal told of {told or 'nothing'} instead"):
+        portal(site).files(EXPERIMENT)
+    if told:
+        site.told[EXPERIMENT] = reply | {"alternate_accessions": [EXPERIMENT]}
+        assert len(portal(site).files(EXPERIMENT)) == 1
+        assert site.notes == [f"{EXPERIMENT} was replaced by {told}, which is taken"]
 
 
 @pytest.mark.parametrize("body", [PAGE, b"[]", b"", b"[" * 100_000, b"\xff\xfe", b"1e999999"])

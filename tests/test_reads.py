@@ -1,33 +1,21 @@
-"""`tfbind signal`: reads to cut sites, against bedtools, against dense arrays, and by hand."""
+"""`tfbind signal`: reads to cut sites, against bedtools and by hand, and bad files."""
 
 import io
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from itertools import pairwise
+import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyBigWig
 import pysam
 import pytest
-from conftest import Tfbind, environment
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from tfbind.bigwig import BigWigRuns, BigWigSize
-from tfbind.cutsites import CutSites, Track, fold_over_control, raw, side_by_side
-from tfbind.errors import InputError
-from tfbind.reads import ReadFile, ReadFilter
-
-Read = tuple[str, int, int, str, int]
-"""Contig, flag, start (0-based), CIGAR, mapping quality."""
-
-SIZES = {"one": 300, "two": 120}
+from aligned import SIZES, Read, sam, write_bam
+from conftest import Tfbind, environment, said
 
 HAND: list[Read] = [
     ("one", 0, 2, "10M", 30),
@@ -49,28 +37,6 @@ HAND: list[Read] = [
     ("two", 16, 110, "10M", 30),
     ("two", 0, 118, "2M", 30),
 ]
-
-
-def sam(reads: Sequence[Read], sizes: dict[str, int] | None = None) -> str:
-    sizes = sizes or SIZES
-    lines = ["@HD\tVN:1.6\tSO:coordinate", *(f"@SQ\tSN:{n}\tLN:{s}" for n, s in sizes.items())]
-    for number, (contig, flag, start, cigar, quality) in enumerate(reads):
-        mate = ["=", "1", "0"] if flag & 1 else ["*", "0", "0"]
-        fields = [f"r{number}", flag, contig, start + 1, quality, cigar, *mate, "*", "*"]
-        lines.append("\t".join(map(str, fields)))
-    return "\n".join(lines) + "\n"
-
-
-def write_bam(path: Path, reads: Sequence[Read], sizes: dict[str, int] | None = None) -> Path:
-    text = path.with_suffix(".sam")
-    text.write_text(sam(reads, sizes))
-    with (
-        pysam.AlignmentFile(str(text)) as source,
-        pysam.AlignmentFile(str(path), "wb", template=source) as out,
-    ):
-        for read in source:
-            out.write(read)
-    return path
 
 
 @pytest.fixture
@@ -101,6 +67,14 @@ def test_real_reads_give_the_bytes_of_bedtools(tfbind: Tfbind, data: Path) -> No
     assert expected.count("\n") == 6387
     assert output(tfbind, path) == expected
     assert output(tfbind, stdin=path.read_bytes()) == expected
+
+
+@pytest.mark.skipif(
+    "TFBIND_TSS_BAM" not in os.environ, reason="TFBIND_TSS_BAM names no BAM of whole reads"
+)
+def test_a_whole_file_gives_the_bytes_of_bedtools(tfbind: Tfbind) -> None:
+    path = Path(os.environ["TFBIND_TSS_BAM"])
+    assert output(tfbind, path, "--exclude-flags", "0") == genomecov(path)
 
 
 def test_every_kind_of_read_gives_the_bytes_of_bedtools(tfbind: Tfbind, hand: Path) -> None:
@@ -217,6 +191,31 @@ def test_blacklist_drops_cuts_not_reads(tfbind: Tfbind, hand: Path, tmp_path: Pa
     assert b"shares no contig with the blacklist: they name chrone" in done.stderr
 
 
+def test_a_control_may_be_many_files_and_has_the_blacklist_too(
+    tfbind: Tfbind, tmp_path: Path
+) -> None:
+    sizes = {"one": 20}
+    sample: list[Read] = [("one", 0, 5, "2M", 9)] * 3 + [("one", 0, 9, "2M", 9)]
+    halves: list[list[Read]] = [[("one", 0, 12, "2M", 9)], [("one", 0, 5, "2M", 9)]]
+    path = write_bam(tmp_path / "sample.bam", sample, sizes)
+    controls = [
+        write_bam(tmp_path / f"control{i}.bam", half, sizes) for i, half in enumerate(halves)
+    ]
+    repeated: list[str | Path] = ["--control", controls[0], "--control", controls[1]]
+    lines = ["one\t0\t5\t1", "one\t5\t6\t1.25", "one\t6\t9\t1", "one\t9\t10\t1.5"]
+    lines += ["one\t10\t12\t1", "one\t12\t13\t0.5", "one\t13\t20\t1"]
+    assert output(tfbind, path, *repeated).splitlines() == lines
+    bed = tmp_path / "black.bed"
+    bed.write_text("one\t4\t6\n")
+    done = tfbind("signal", path, *repeated, "--blacklist", bed)
+    lines = ["one\t0\t9\t1", "one\t9\t10\t2", "one\t10\t12\t1", "one\t12\t13\t0.5"]
+    assert done.stdout.decode().splitlines() == [*lines, "one\t13\t20\t1"]
+    assert done.stderr.decode() == (
+        "tfbind: signal: 4 reads; 3 cuts on the blacklist; 1 cuts count\n"
+        "tfbind: control: 2 reads; 1 cuts on the blacklist; 1 cuts count\n"
+    )
+
+
 def test_regions_cut_runs(tfbind: Tfbind, hand: Path) -> None:
     assert output(
         tfbind, hand, "--smooth", "11", "--region", "one:3-4,one:4-6,one:117"
@@ -226,96 +225,47 @@ def test_regions_cut_runs(tfbind: Tfbind, hand: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["x.sam", "x.cram"])
-def test_other_formats_need_no_reference(
-    tfbind: Tfbind, data: Path, tmp_path: Path, name: str
-) -> None:
-    path = tmp_path / name
-    kind = {"sam": ["-h"], "cram": ["-C", "--output-fmt-option", "no_ref=1"]}[name[2:]]
-    pysam.view(*kind, "-o", str(path), str(data / "A549.cage.bam"), catch_stdout=False)
+def test_sam_is_read_too(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.sam"
+    pysam.view("-h", "-o", str(path), str(data / "A549.cage.bam"), catch_stdout=False)
     expected = output(tfbind, data / "A549.cage.bam")
     assert output(tfbind, path) == expected
     assert output(tfbind, "-", stdin=path.read_bytes()) == expected
 
 
-def cuts_of(path: Path, window: int) -> list[tuple[str, int, int, float]]:
-    with open(path, "rb") as stream, ReadFile(stream, str(path)) as reads:
-        track = Track(reads.contigs, window, raw)
-        return [
-            (contig, int(start), int(end), float(value))
-            for contig, *columns in track.runs(CutSites(reads, ReadFilter()))
-            for start, end, value in zip(*columns, strict=True)
-        ]
+def write_cram(path: Path, version: str) -> Path:
+    """Write reads of 36 bases from a genome that is not there afterwards, and a BAM of them."""
+    bases = "".join(np.random.default_rng(0).choice(list("ACGT"), 5000))
+    genome = path.with_suffix(".fa")
+    genome.write_text(f">one\n{bases}\n")
+    lines = [
+        f"r{start}\t{16 * (start % 2)}\tone\t{start + 1}\t30\t36M\t*\t0\t0\t"
+        f"{bases[start : start + 36]}\t{'I' * 36}\n"
+        for start in range(3000)
+    ]
+    text = path.with_suffix(".sam")
+    text.write_text("@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:one\tLN:5000\n" + "".join(lines))
+    kind = ["-O", f"cram,version={version}", "-T", str(genome)]
+    pysam.view(*kind, "-o", str(path), str(text), catch_stdout=False)
+    for made in path.parent.glob("*.fa*"):
+        made.unlink()
+    return text
 
 
-def dense(reads: Sequence[Read], window: int) -> dict[str, npt.NDArray[np.int64]]:
-    """Count into whole contigs, one cut at a time."""
-    arrays = {name: np.zeros(size, np.int64) for name, size in SIZES.items()}
-    for contig, flag, start, cigar, _ in reads:
-        cut = start + int(cigar[:-1]) - 1 if flag & 16 else start
-        first = cut - window // 2
-        arrays[contig][max(first, 0) : first + window] += 1
-    return arrays
-
-
-reads_of_any_length = st.lists(
-    st.tuples(
-        st.sampled_from(list(SIZES)),
-        st.sampled_from([0, 16]),
-        st.integers(0, 60),
-        st.integers(1, 60).map(lambda length: f"{length}M"),
-        st.just(30),
-    ),
-    max_size=40,
-).map(lambda reads: sorted(reads, key=lambda read: (list(SIZES).index(read[0]), read[2])))
-
-
-@settings(deadline=None, max_examples=60)
-@given(reads_of_any_length, st.sampled_from([1, 2, 5, 30, 1000]), st.sampled_from([1, 7, 1000]))
-def test_runs_are_those_of_dense_arrays_whatever_the_batch(
-    tmp_path_factory: pytest.TempPathFactory, reads: list[Read], window: int, batch: int
-) -> None:
-    path = tmp_path_factory.mktemp("dense") / "x.sam"
-    path.write_text(sam(reads))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("tfbind.reads.BATCH", batch)
-        runs = cuts_of(path, window)
-    found = {name: np.zeros(size, np.int64) for name, size in SIZES.items()}
-    for contig, start, end, value in runs:
-        assert not found[contig][start:end].any()
-        found[contig][start:end] = value
-    for contig, expected in dense(reads, window).items():
-        assert found[contig].tolist() == expected.tolist()
-    for before, after in pairwise(runs):
-        assert before[0] != after[0] or before[2] < after[1] or before[3] != after[3], "not joined"
-
-
-def test_files_side_by_side_are_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    starts = np.sort(rng.integers(0, 250, 500)).tolist()
-    reads: list[Read] = [("one", int(rng.integers(2)) * 16, start, "20M", 9) for start in starts]
-    monkeypatch.setattr("tfbind.reads.BATCH", 16)
-    paths = [write_bam(tmp_path / f"{i}.bam", reads[i::3]) for i in range(3)]
-    streams = [open(path, "rb") for path in paths]  # noqa: SIM115
-    files = [ReadFile(stream, "x") for stream in streams]
-    try:
-        sites = [CutSites(file, ReadFilter()) for file in files]
-        parts = list(side_by_side(sites, [0, 0, 1]))
-    finally:
-        for file, stream in zip(files, streams, strict=True):
-            file.__exit__()
-            stream.close()
-    places = np.concatenate([part.places for part in parts])
-    counts = np.concatenate([part.counts for part in parts])
-    assert (np.diff(places) > 0).all()
-    for column, some in ((0, [0, 1]), (1, [2])):
-        chosen = [read for i in some for read in reads[i::3]]
-        assert counts[:, column].tolist() == dense(chosen, 1)["one"][places].tolist()
-
-
-def test_fold_is_one_where_both_are_alike() -> None:
-    fold = fold_over_control([10, 40], 2.0)
-    assert fold(np.array([[0, 0], [1, 4], [6, 8]])).tolist() == [1.0, 1.0, 2.0]
+@pytest.mark.parametrize("version", ["2.1", "3.0"])
+def test_cram_needs_no_reference_but_its_end(tfbind: Tfbind, tmp_path: Path, version: str) -> None:
+    path = tmp_path / "x.cram"
+    expected = output(tfbind, write_cram(path, version))
+    with pytest.raises(OSError, match="truncated file"), pysam.AlignmentFile(str(path)) as reads:
+        list(reads)  # its bases cannot be had
+    assert output(tfbind, path) == expected
+    content = path.read_bytes()
+    assert output(tfbind, stdin=content) == expected
+    shorter = content[: -30 if version == "2.1" else -38]
+    for some in (shorter, shorter[:-1], content[:-1], shorter[: len(shorter) // 2]):
+        assert said(tfbind("signal", stdin=some)) == (
+            "tfbind: standard input: is cut short: no end-of-file mark; copy or make the file again"
+        )
 
 
 def test_bigwig_holds_what_the_bedgraph_says(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
@@ -387,6 +337,40 @@ def test_a_bam_cut_short_is_said(tfbind: Tfbind, data: Path, tmp_path: Path, los
     assert [one.name for one in tmp_path.iterdir()] == ["short.bam"]
 
 
+def test_none_of_several_files_may_be_cut_short(tfbind: Tfbind, tmp_path: Path) -> None:
+    reads: list[Read] = [("one", 0, 5, "10M", 30), ("*", 4, -1, "*", 0)]
+    whole, short = (write_bam(tmp_path / f"{name}.bam", reads) for name in ("whole", "short"))
+    done = tfbind("signal", whole, short)
+    assert (done.stdout, done.stderr) == (
+        b"one\t5\t6\t2\n",
+        b"tfbind: signal: 4 reads; dropped 2 unmapped; 2 cuts count\n",
+    )
+    short.write_bytes(short.read_bytes()[:-28])
+    for args in (
+        [short],
+        [whole, short],
+        [short, whole],
+        [whole, "--control", short],
+        [short, "--control", whole],
+        [whole, short, "--scale", "cpm"],
+    ):
+        out = tmp_path / "x.bedGraph"
+        assert said(tfbind("signal", *args, "-o", out)).startswith(f"tfbind: {short}: is cut short")
+        assert not out.exists()
+
+
+def test_a_damaged_read_has_its_number(tfbind: Tfbind) -> None:
+    text = sam(HAND[:4])
+    assert said(tfbind("signal", stdin=text.replace("4M3D4M", "4M3D4Q"))) == (
+        "tfbind: standard input: read 3 is damaged or cut short; copy or make the file again"
+    )
+    assert said(tfbind("signal", stdin=text.replace("16\tone\t4", "16\tother\t4"))) == (
+        "tfbind: standard input: found read 4 at one:5, behind one at no place (unmapped, or on a "
+        "contig that the header lacks); expected reads sorted by coordinate: samtools sort -o "
+        "sorted.bam -"
+    )
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"chr1\t0\t10\n", b"r1\t0\tchr1\t5\t10\t5M\t*\t0\t0\t*\t*\n", b"BAM\1" * 99]
 )
@@ -423,6 +407,33 @@ def test_ctrl_c_ends_it_while_nothing_comes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+@pytest.mark.parametrize("count", [0, 20_000])
+def test_a_signal_ends_it_while_no_more_comes(
+    tmp_path: Path, number: signal.Signals, status: int, count: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfbind", "signal", "-o", "x.bw"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # A header alone, or reads of some 600 kB, more than a pipe holds: it has begun to read.
+        process.stdin.write(sam([("one", 0, 5, "10M", 30)] * count).encode())
+        process.stdin.flush()
+        time.sleep(2)
+        process.send_signal(number)
+        assert process.wait(20) == status
+        assert process.stderr.read() == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--shift", "4"], "expected BP,BP such as +4,-5"),
@@ -434,6 +445,13 @@ def test_ctrl_c_ends_it_while_nothing_comes() -> None:
         (["--control", "x.bam", "--scale", "cpm"], "give no --scale"),
         (["--control", "-"], "can be only one of the inputs"),
         (["-o", "x.bed"], "that of a bed"),
+        (["-o", "x.bedGraph.gz"], "would not be compressed: pipe into bgzip > x.bedGraph.gz"),
+        (["-o", "x.TAB.gz"], "would not be compressed"),
+        (["--keep-duplicates", "--exclude-flags", "3844"], "3844 holds 1024"),
+        (["--exclude-flags", "3_844"], "expected the sum of flags"),
+        (["--exclude-flags", "0x"], "expected the sum of flags"),
+        (["--include-flags", "\u0661"], "expected the sum of flags"),
+        (["--shift", "\u0664,5"], "expected BP,BP"),
     ],
 )
 def test_usage_errors(tfbind: Tfbind, options: list[str], said: str) -> None:
@@ -445,43 +463,18 @@ def test_usage_errors(tfbind: Tfbind, options: list[str], said: str) -> None:
 def test_a_region_beyond_the_end_is_refused(tfbind: Tfbind, hand: Path) -> None:
     done = tfbind("signal", hand, "--region", "two:200-300")
     assert done.returncode == 1
-    assert b"has 120 bp of two; region two:200-300 begins beyond" in done.stderr
+    assert b"region two:200-300 begins beyond the end of two, which has 120 bp" in done.stderr
 
 
-@pytest.mark.parametrize("gap", [0, 1, 5, 30, 1000])
-@pytest.mark.parametrize("widest", [1, 3, 200, 20_000])
-@pytest.mark.parametrize("part", [1, 1000])
-def test_no_bigwig_of_runs_takes_more_than_its_bound(
-    tmp_path: Path, gap: int, widest: int, part: int
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--chroms", "two", "--region", "one:1-10"], "one:1-10 lies on none of --chroms two"),
+        (["--region", ""], "--region names no place"),
+        (["--chroms", ","], "--chroms names no chromosome"),
+    ],
+)
+def test_to_ask_for_no_place_is_wrong_usage(
+    tfbind: Tfbind, hand: Path, options: list[str], message: str
 ) -> None:
-    rng = np.random.default_rng(1)
-    widths = rng.integers(1, widest + 1, 3000)
-    ends = np.cumsum(widths + rng.integers(gap, 2 * gap + 1, 3000))
-    starts, values = ends - widths, rng.random(3000)
-    sizes = {"a": 1000, "chr1": int(ends[-1]) + 5}
-    path = tmp_path / "x.bw"
-    size = BigWigSize(sizes, int(widths.mean()))
-    with BigWigRuns(path, sizes) as writer:
-        for first in range(0, 3000, part):
-            some = slice(first, first + part)
-            writer.add("chr1", starts[some], ends[some], values[some])
-            size.add_runs(starts[some], ends[some])
-    with pyBigWig.open(str(path)) as bigwig:
-        found = bigwig.intervals("chr1")
-    expected = zip(starts.tolist(), ends.tolist(), values.astype(np.float32).tolist(), strict=True)
-    assert list(found) == list(expected)
-    assert path.stat().st_size <= size.most
-
-
-def test_a_bigwig_without_runs_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "x.bw"
-    nothing = np.zeros(0, np.int64)
-    with BigWigRuns(path, SIZES) as writer:
-        writer.add("one", nothing, nothing, nothing)
-    with pyBigWig.open(str(path)) as bigwig:
-        assert bigwig.chroms() == SIZES
-
-
-def test_a_bigwig_of_runs_names_the_output_that_has_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^x\.bw: cannot be written: No such file or directory$"):
-        BigWigRuns(tmp_path / "none" / "x", SIZES, name="x.bw")
+    assert message in said(tfbind("signal", hand, *options), 2)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pyBigWig
 import pytest
-from conftest import Tfbind, Trained, environment
+from conftest import Tfbind, Trained, environment, ok
 from onnx import TensorProto, helper, numpy_helper
 
 from tfbind.contract import METADATA_KEY
@@ -56,11 +56,6 @@ def two_tasks(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
     path = tmp_path_factory.mktemp("tasks") / "two.onnx"
     onnx.save(model, str(path))
     return path
-
-
-def ok(done: subprocess.CompletedProcess[bytes]) -> bytes:
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def started(trained: Trained, *args: str | Path) -> subprocess.Popen[bytes]:
@@ -165,7 +160,7 @@ def killed(trained: Trained, bins: Path, output: Path, scores: int) -> bool:
     return process.wait() == -9
 
 
-@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bed", "preds.bw"])
+@pytest.mark.parametrize("name", ["preds.bedGraph", "preds.bed", "preds.bw", "F.CTCF.PC-3.tab.gz"])
 def test_killed_and_resumed_is_the_same_file(
     tfbind: Tfbind, trained: Trained, bins: Path, tmp_path: Path, name: str
 ) -> None:
@@ -173,7 +168,8 @@ def test_killed_and_resumed_is_the_same_file(
     ok(tfbind("score", trained.onnx, bins, "-o", expected, env=trained.env))
     kills = [killed(trained, bins, output, scores) for scores in (0, 30_000, 1, 30_000)]
     assert kills[:3] == [True] * 3
-    ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
+    if kills[3]:  # it may have come to its end before
+        ok(tfbind("score", trained.onnx, bins, "--resume", "-o", output, env=trained.env))
     assert output.read_bytes() == expected.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {name, f"whole-{name}"}
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Tfbind, environment
+from summarised import most_memory
 
 from tfbind.genome import Genome
+from tfbind.intervals import bed_lines
 from tfbind.motifs import read_motifs
 from tfbind.pvalues import ScoreDistribution
 from tfbind.scanning import Scanner
@@ -200,7 +203,11 @@ def test_background_and_pseudocount(folder: Path, env: dict[str, str], tfbind: T
     [
         (["--pvalue", "0"], "found --pvalue 0.0, expected more than 0, up to 1"),
         (["--pvalue", "nan"], "found --pvalue nan"),
-        (["--pseudocount", "0"], "found --pseudocount 0.0, expected more than 0"),
+        (["--pseudocount", "0"], "found --pseudocount 0.0, expected 1e-06 to 1"),
+        (["--pseudocount", "1e-7"], "found --pseudocount 1e-07, expected 1e-06 to 1"),
+        (["--motif", ""], "found --motif '', expected a name"),
+        (["--motif", "m.1", "--motif", ","], "found --motif ',', expected a name"),
+        (["--background", "0.2_5,0.25,0.25,0.25"], "found --background '0.2_5,0.25,0.25,0.25'"),
         (["--background", "flat"], "found --background 'flat', expected uniform, file or four"),
         (["--background", "0.5,0.5,0,0"], "expected uniform, file or four shares above 0"),
         (["--background", "0.5,0.5,0.5,0.5"], "shares that add up to 2, expected 1"),
@@ -222,6 +229,7 @@ def test_wrong_usage(
         (["--motif", "m.3"], "", "m.jaspar: holds no motif 'm.3'; names near it: m.2, m.1"),
         ([], "three\t0\t9\n", "line 1: {fasta} has no contig 'three'"),
         ([], "two\t0\t3\ntwo\t0\t4\n", "line 2: found a bin that ends at 4, expected at most 3"),
+        (["--background", "file"], "", "m.jaspar: states no background; give --background uniform"),
     ],
 )
 def test_bad_data(
@@ -290,6 +298,44 @@ def test_real_hits_are_all_those_over_the_threshold_that_peaks_hold(
     assert found == sorted(expected)
     # Most CTCF peaks hold its motif.
     assert len(found) > 0.6 * len(in_order)
+
+
+def test_columns_of_one_name_are_refused(folder: Path, env: dict[str, str], tfbind: Tfbind) -> None:
+    args: list[str | Path] = ["scan", "-q", folder / "m.jaspar", "--motif"]
+    once = tfbind(*args, "m.1", stdin="one\t0\t14\n", env=env).stdout
+    twice = tfbind(*args, "m.1", stdin=once, env=env)
+    assert (twice.returncode, twice.stdout) == (1, b"")
+    assert b"2 columns would be named 'm.1_TF_score'; give them other names" in twice.stderr
+    both = tfbind(*args, "m.2", stdin=once, env=env)
+    assert [len(line.split("\t")) for line in both.stdout.decode().splitlines()] == [9, 9]
+
+
+def test_what_is_found_in_a_bin_depends_on_no_other(
+    data: Path, sources_env: dict[str, str], tfbind: Tfbind
+) -> None:
+    bins = tfbind("bin", "--region", "chrX:46,000,001-46,300,000", env=sources_env).stdout
+    args: list[str | Path] = ["scan", "-q", data / "motifs.meme", "--pvalue", "1e-3"]
+    whole = tfbind(*args, stdin=bins, env=sources_env).stdout.splitlines()
+    place = {line: number for number, line in enumerate(bins.splitlines(), 1)}
+    lines = list(place)
+    shuffled = random.Random(5).sample(lines, len(lines))
+    subset = sorted(random.Random(6).sample(lines, 700), key=place.__getitem__)
+    for some in (shuffled, subset, shuffled[:50]):
+        found = tfbind(*args, stdin=b"\n".join(some), env=sources_env).stdout.splitlines()
+        assert found == [whole[0], *(whole[place[line]] for line in some)]
+
+
+@pytest.mark.parametrize("args", [["--pvalue", "1e-3"], ["--hits", "--pvalue", "0.05"]])
+def test_memory_does_not_grow_with_the_bins(
+    args: list[str], data: Path, sources_env: dict[str, str], tfbind: Tfbind, tmp_path: Path
+) -> None:
+    starts = np.arange(48_000_000, 49_000_000, 50).repeat(32)
+    lines = bed_lines("chrX", starts, starts + 200).splitlines(keepends=True)
+    less, more = (
+        most_memory(tmp_path, b"".join(some), sources_env, "scan", data / "motifs.meme", *args)
+        for some in (lines[: len(lines) // 4], lines)
+    )
+    assert more < less + 40
 
 
 def test_a_reader_that_goes_away(data: Path, sources_env: dict[str, str], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Scores of motifs: against lightmotif itself and by hand, in ranges, and by chance."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import lightmotif.lib as lightmotif
 import numpy as np
 import numpy.typing as npt
 import pytest
+from by_hand import motif_scores
 
 from tfbind import covered, scanning
+from tfbind.covered import Cover
 from tfbind.genome import UNKNOWN, Genome
 from tfbind.motifs import Motif, read_motifs
 from tfbind.pvalues import STEP, ScoreDistribution
@@ -31,14 +34,7 @@ def genome(data: Path) -> Genome:
 
 
 def by_hand(codes: Codes, motif: Motif) -> npt.NDArray[np.float32]:
-    """Add up log-odds in the order of the bases; minus infinity over an unknown base."""
-    places = max(len(codes) - len(motif) + 1, 0)
-    strands = np.zeros((2, places), np.float32)
-    for row, odds in zip(strands, (motif.log_odds, motif.log_odds[::-1, ::-1]), strict=True):
-        table = np.column_stack([odds, np.full(len(odds), -np.inf, np.float32)])
-        for shift, scores in enumerate(table):
-            row += scores[codes[shift : shift + places]]
-    return strands
+    return motif_scores(codes, motif.log_odds)
 
 
 def test_real_scores_are_those_of_lightmotif_at_every_place(
@@ -140,7 +136,9 @@ def test_hits_in_bins_are_those_found_one_by_one(
 ) -> None:
     rng = np.random.default_rng(seed)
     monkeypatch.setattr(scanning, "CHUNK", int(rng.integers(1, 800)))
+    monkeypatch.setattr(scanning, "HITS", int(rng.integers(1, 3000)))
     monkeypatch.setattr(covered, "FAR", int(rng.integers(1, 300)))
+    monkeypatch.setattr(covered, "NEAR", int(rng.integers(1, 900)))
     codes = rng.choice(5, 1500, p=[0.24, 0.24, 0.24, 0.24, 0.04]).astype(np.uint8)
     if seed % 3 == 0:
         codes = np.tile(codes[:7], 300)[:1500]  # the same hits again and again
@@ -204,6 +202,40 @@ def test_bins_without_room_or_bases_have_no_hit(genome: Genome, motifs: list[Mot
     assert np.isneginf(best.scores[0]).tolist() == [True, False, True]
 
 
+# Memory
+
+
+def test_what_lies_between_is_not_read_all_at_once() -> None:
+    starts = np.arange(0, 64_000_000, 8_000)
+    cover = Cover(starts, starts + 8)
+    asked = []
+
+    def read(start: int, end: int) -> npt.NDArray[np.int64]:
+        asked.append(end - start)
+        return np.arange(start, end)
+
+    found = cover.values(read, 0, len(cover))
+    np.testing.assert_array_equal(found, (starts[:, None] + np.arange(8)).ravel())
+    assert max(asked) < covered.NEAR + 8
+    assert len(asked) == 62  # mostly, reading on is faster than to begin anew
+
+
+def test_hits_that_are_held_do_not_grow_with_the_motifs() -> None:
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 4, 60_000).astype(np.uint8)
+    genome: Genome = Literal(codes)  # type: ignore[assignment]
+    scanners = [Scanner(Motif(f"m{i}", "", rng.dirichlet(np.ones(4), 6))) for i in range(20)]
+    whole = np.array([0]), np.array([len(codes)])
+    tracemalloc.start()
+    found = all_hits(genome, "one", *whole, scanners, [-1e3] * 20, pvalue=1)
+    counts = [len(hits.starts) for hits in found]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(counts) == 2 * 20 * (len(codes) - 5)
+    assert max(counts) <= scanning.HITS
+    assert most < 150 * scanning.HITS < 21 * sum(counts)
+
+
 # Chance
 
 
@@ -230,18 +262,6 @@ def test_thresholds_are_those_of_all_words(which: int, pvalue: float, motifs: li
         assert threshold == np.inf
     else:
         assert threshold <= scores.max()
-
-
-def test_pvalues_are_those_of_all_words(motifs: list[Motif]) -> None:
-    motif = motifs[2]
-    scores, shares = every_word(motif)
-    some = np.append(np.random.default_rng(1).choice(scores, 200), scores.max())
-    found = ScoreDistribution(motif).pvalues(some.astype(np.float32))
-    for score, pvalue in zip(some, found, strict=True):
-        assert pvalue >= shares[scores >= score - 1e-6].sum() - 1e-12
-        assert pvalue <= shares[scores >= score - 1e-6 - len(motif) * STEP].sum() + 1e-12
-    beyond = ScoreDistribution(motif).pvalues(np.array([-np.inf, 99], np.float32))
-    np.testing.assert_allclose(beyond, [1, 0], atol=1e-12)
 
 
 def test_a_long_motifs_threshold_lets_its_share_of_random_bases_pass(motifs: list[Motif]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyBigWig
 import pytest
-from conftest import Tfbind, environment
+from conftest import Tfbind, environment, ok, said
 
 from tfbind.bins import Run
 from tfbind.genome import Genome, base_codes
@@ -289,6 +289,47 @@ def test_bigwigs_of_all_features_hold_the_same(tfbind: Tfbind, data: Path, tmp_p
         np.testing.assert_array_equal(found, expected[:, column])
 
 
+def test_bigwigs_do_not_depend_on_the_threads(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
+    """Not in a single byte, over several chunks and a region that begins inside one."""
+    region = ["--region", "chrX:46,100,001-48,300,000", "--region", "chrX:50,000,001-50,000,300"]
+    command = ["shape", "--fasta", str(data / "hg19.chrX_cut.fa.gz"), *region]
+    for threads in ("1", "3"):
+        (tmp_path / threads).mkdir()
+        ok(tfbind(*command, "-t", threads, "-o", tmp_path / threads / "{feature}.bw"))
+    for feature in FEATURES:
+        one, three = (tmp_path / threads / f"{feature}.bw" for threads in ("1", "3"))
+        assert one.read_bytes() == three.read_bytes()
+
+
+def test_a_reader_that_goes_away(data: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m tfbind shape --feature MGW | head -n 2 | tail -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[*]}}"],
+        capture_output=True,
+        text=True,
+        env=environment({"TFBIND_FASTA": str(data / "hg19.chrX_cut.fa.gz")}),
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "chrX\t298847\t298848\t4.77\n141 0 0\n"
+    assert done.stderr == ""
+
+
+def test_closed_early_it_tells_no_more(data: Path) -> None:
+    told = []
+
+    def keep(_: str, start: int, values: npt.NDArray[np.float32]) -> None:
+        told.append((start, len(values)))
+
+    runs = [Run("chrX", 48_000_000, 48_900_000)]
+    genome = Genome(data / "hg19.chrX_cut.fa.gz")
+    made = along(genome, runs, FEATURES, keep, length=10_000, threads=2)
+    next(made)
+    made.close()
+    assert 0 < len(told) <= 5  # one used, four ahead of it, of 90
+
+
 def test_some_features_to_bedgraph_files(tfbind: Tfbind, small: Path, tmp_path: Path) -> None:
     options = ["--fasta", str(small), "--feature", "mgw,HelT", "--feature", "MGW"]
     done = tfbind("shape", *options, "-o", tmp_path / "{feature}.bedGraph")
@@ -309,8 +350,13 @@ def test_some_features_to_bedgraph_files(tfbind: Tfbind, small: Path, tmp_path: 
         (["--feature", "EP"], "found --feature EP, expected one of MGW, ProT, Roll, HelT"),
         (["-o", "{task}.bw"], "found {task} in {task}.bw, expected {feature} or nothing"),
         (["--feature", "MGW", "-o", "x.bed"], "is that of a bed"),
-        (["--feature", "MGW", "-o", "x.bedGraph.gz"], "pipe into bgzip"),
+        (["--feature", "MGW", "-o", "x.bedGraph.gz"], "pipe into bgzip > x.bedGraph.gz"),
+        (["--feature", "MGW", "-o", "x.bedGraph.GZ"], "pipe into bgzip > x.bedGraph.GZ"),
         (["--feature", "MGW", "--region", "z:5-2"], "expected from and to"),
+        (
+            ["--feature", "MGW", "--chroms", "z", "--region", "a:1-5,n"],
+            "--region a:1-5,n lies on none of --chroms z",
+        ),
     ],
 )
 def test_wrong_options_are_usage_errors(
@@ -342,6 +388,39 @@ def test_bad_places_and_files_are_one_line(tfbind: Tfbind, small: Path, tmp_path
     assert tfbind(*mgw, "--force", "-o", tmp_path / "there.bw").returncode == 0
     with pyBigWig.open(str(tmp_path / "there.bw")) as bigwig:
         assert bigwig.values("z", 3, 4) == [np.float32(4.05)]
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.executable, [sys.executable, "-m", "tfbind", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize(("suffix", "last"), [("bw", 46_200_000), ("bedGraph", 46_000_100)])
+def test_a_failure_at_the_end_leaves_no_feature_behind(
+    tfbind: Tfbind, data: Path, tmp_path: Path, suffix: str, last: int
+) -> None:
+    """The longest file, opened first and so closed last, is one byte too long for the disk."""
+    command = ["shape", "--fasta", str(data / "hg19.chrX_cut.fa.gz")]
+    command += ["--region", f"chrX:46000001-{last}", "-o", f"{tmp_path}/{{feature}}.{suffix}"]
+    ok(tfbind(*command))
+    sizes = {path.stem: path.stat().st_size for path in tmp_path.iterdir()}
+    longest = sorted(sizes, key=sizes.__getitem__)[::-1]
+    assert set(sizes) == set(FEATURES)
+    assert sizes[longest[0]] > sizes[longest[1]]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(sizes[longest[0]] - 1), *command]
+        + [option for feature in longest for option in ("--feature", feature)],
+        capture_output=True,
+        env=environment(),
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "cannot be written: File too large; make room" in said(done)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(data: Path, tmp_path: Path) -> None:

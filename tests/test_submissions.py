@@ -1,69 +1,43 @@
 """Submissions to the ENCODE-DREAM challenge: what `tfbind dream check` finds."""
 
 import gzip
-import subprocess
+import itertools
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Tfbind
+from conftest import Tfbind, ok, said
 
 from tfbind.errors import InputError
 from tfbind.intervals import IntervalReader
-from tfbind.submissions import Submission, probabilities_of, read_submission
+from tfbind.submissions import Submission, SubmissionReader, probabilities_of
 
-REGION = "chrX:48000001-50000000"
 NAME = "L.CTCF.GM12878.tab.gz"
-
-
-def ok(done: subprocess.CompletedProcess[bytes]) -> bytes:
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
-
-
-def said(done: subprocess.CompletedProcess[bytes], status: int = 1) -> str:
-    """Give the one line of a run that failed."""
-    assert done.returncode == status, done.stderr.decode()
-    text = done.stderr.decode()
-    assert "Traceback" not in text
-    assert status == 2 or text.count("\n") == 1
-    return " ".join(text.split())
-
-
-@pytest.fixture(scope="module")
-def bins(tfbind: Tfbind, data: Path) -> bytes:
-    return ok(tfbind("bin", data / "hg19.chrX_cut.fa.gz", "--region", REGION))
-
-
-@pytest.fixture(scope="module")
-def table(
-    tfbind: Tfbind, data: Path, bins: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Label bins by the CTCF peaks of two cell types."""
-    path = tmp_path_factory.mktemp("table") / "CTCF.train.labels.tsv.gz"
-    experiments = []
-    for cell in ("HeLa-S3", "K562"):
-        experiments += ["--experiment", f"{cell}={data / f'{cell}.CTCF.relaxed.narrowPeak.gz'}"]
-    labelled = ok(tfbind("label", "--idr", "0.05", *experiments, stdin=bins))
-    ok(tfbind("dream", "table", "-o", path, stdin=labelled))
-    return path
 
 
 GOOD = ["chr1\t600\t800\t0.5", "chr1\t650\t850\t1", "chr8\t0\t200\t0", "chr8\t50\t250\t1e-3"]
 
 
-def checked(text: bytes, regions: bytes | None = None) -> Submission:
+def checked(text: bytes | BytesIO, regions: bytes | None = None) -> Submission:
     wanted = None if regions is None else IntervalReader(BytesIO(regions), "regions")
     submission = Submission("test", wanted)
-    for _ in submission.checked(read_submission(BytesIO(text), "test")):
+    stream = BytesIO(text) if isinstance(text, bytes) else text
+    for _ in submission.checked(SubmissionReader(stream, "test")):
         pass
     return submission
 
 
-def packed(lines: list[str], end: str = "\n") -> bytes:
-    return gzip.compress("".join(line + end for line in lines).encode())
+def packed(lines: list[str]) -> bytes:
+    return gzip.compress("".join(line + "\n" for line in lines).encode(), mtime=0)
+
+
+class Dripping(BytesIO):
+    """A pipe that gives a byte at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(1)
 
 
 def test_a_good_submission() -> None:
@@ -72,6 +46,7 @@ def test_a_good_submission() -> None:
     assert (found.lowest, found.highest) == (0, 1)
     regions = "".join(line.rpartition("\t")[0] + "\n" for line in GOOD).encode()
     assert checked(packed(GOOD), gzip.compress(regions)).bins == 4
+    assert checked(Dripping(packed(GOOD))).bins == 4
 
 
 @pytest.mark.parametrize(
@@ -115,13 +90,29 @@ def test_every_damage_is_told_with_its_line(line: str, problem: str, behind: int
         (b"", None, "is not compressed"),
         (packed([])[:1], None, "is not compressed"),
         (GOOD[0].encode(), None, "is not compressed, expected gzip"),
-        (gzip.compress(packed(GOOD)), None, "is compressed twice"),
+        (gzip.compress(packed(GOOD), mtime=0), None, "is compressed twice"),
         (packed(GOOD)[:-9], None, "damaged or cut short"),
         (packed([]), None, "holds no bin"),
         (packed(["chr\tstart\tstop\tp", *GOOD]), 1, "found a header, expected bins alone"),
         (packed(["\ufeff" + GOOD[0]]), 1, "found a byte order mark"),
         (packed([line + "\t1" for line in GOOD]), 1, "found 5 columns, expected 4, parted by tab"),
         (packed([line.rpartition("\t")[0] for line in GOOD]), 1, "found 3 columns, expected 4"),
+        (gzip.compress("\n".join(GOOD).encode(), mtime=0), 4, "found a last line without its new"),
+        (gzip.compress(GOOD[0].encode(), mtime=0), 1, "found a last line without its newline"),
+    ],
+    ids=[
+        "empty",
+        "one byte",
+        "plain",
+        "twice",
+        "cut",
+        "no bins",
+        "header",
+        "byte order mark",
+        "5 columns",
+        "3 columns",
+        "no newline",
+        "one line, no newline",
     ],
 )
 def test_what_is_no_submission(text: bytes, line: int | None, problem: str) -> None:
@@ -136,6 +127,34 @@ def test_the_first_of_several_damages_is_told() -> None:
         checked(packed(lines))
     with pytest.raises(InputError, match="line 2: found '2'"):
         checked(packed([GOOD[0], "chr1\t650\t850\t2", "chr1\t700\t901\t1"]))
+
+
+DAMAGES = {
+    "value": ("chr9\t{0}\t{1}\t7", "found '7', expected a probability"),
+    "place": ("chr9\t{0}\tx\t0.5", "found end 'x', expected a number"),
+    "columns": ("chr9\t{0}\t{1}", "found 3 columns, expected 4"),
+    "bare": ("#chr9\t{0}\t{1}\t0.5", "found a comment or a header"),
+    "track": ("track", "found a track line"),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "behind", "count"),
+    [(0, 1, 9), (3, 1, 9), (3, 50_000, 50_009)],
+    ids=["at the top", "below", "blocks apart"],
+)
+@pytest.mark.parametrize("pair", list(itertools.permutations(DAMAGES, 2)), ids=" then ".join)
+def test_the_first_damage_is_told_whatever_finds_it(
+    pair: tuple[str, str], first: int, behind: int, count: int
+) -> None:
+    lines = [f"chr9\t{start}\t{start + 200}\t0.5" for start in range(0, 50 * count, 50)]
+    for place, kind in zip((first, first + behind), pair, strict=True):
+        lines[place] = DAMAGES[kind][0].format(50 * place, 50 * place + 200)
+    with pytest.raises(InputError) as error:
+        checked(packed(lines))
+    assert error.value.line == first + 1
+    if (pair[0], first) != ("columns", 0):
+        assert DAMAGES[pair[0]][1] in error.value.message
 
 
 @pytest.mark.parametrize(
@@ -198,12 +217,16 @@ def submission(tmp_path: Path) -> Path:
 def test_check_says_what_it_found(tfbind: Tfbind, submission: Path) -> None:
     done = tfbind("dream", "check", submission)
     assert ok(done) == b""
-    expected = f"tfbind: {submission}: 4 bins on 2 contig(s), probabilities from 0 to 1\n"
-    assert done.stderr.decode() == expected
+    expected = f"tfbind: {submission}: 4 bins on 2 contig(s), probabilities from 0 to 1"
+    unseen = "; not compared with the official regions: give --regions"
+    assert done.stderr.decode() == expected + unseen + "\n"
     assert tfbind("dream", "check", submission, "--quiet").stderr == b""
     piped = tfbind("dream", "check", "-", stdin=submission.read_bytes())
     assert piped.stderr.startswith(b"tfbind: standard input: 4 bins on 2")
     regions = submission.with_name("regions.bed")
+    regions.write_text("".join(line.rpartition("\t")[0] + "\n" for line in GOOD))
+    done = tfbind("dream", "check", submission, "--regions", regions)
+    assert done.stderr.decode() == expected + "\n"
     regions.write_text("chr1\t600\t800\nchr1\t700\t900\n")
     problem = said(tfbind("dream", "check", submission, "--regions", regions))
     assert "line 2: found chr1 650 850, expected chr1 700 900 as in" in problem
@@ -218,7 +241,11 @@ def test_check_looks_at_the_name(tfbind: Tfbind, submission: Path) -> None:
 
 
 def test_wrong_usage_of_check(tfbind: Tfbind, submission: Path) -> None:
-    assert "--labels" in said(tfbind("dream", "check", submission, "--cell", "A"), 2)
+    out = submission.with_name("out.json")
+    for option in (["--cell", "A"], ["--chroms", "chr1"], ["--json"], ["-o", out]):
+        problem = said(tfbind("dream", "check", submission, *option), 2)
+        assert "are about --labels: give that too" in problem
+    assert not out.exists()
     done = tfbind("dream", "check", "-", "--regions", "-", stdin=b"x")
     assert "standard input can be only one" in said(done, 2)
     done = tfbind("dream", "check", submission, "--regions", "none.bed")
@@ -226,16 +253,16 @@ def test_wrong_usage_of_check(tfbind: Tfbind, submission: Path) -> None:
 
 
 def test_measures_are_those_of_evaluate(
-    tfbind: Tfbind, table: Path, bins: bytes, tmp_path: Path
+    tfbind: Tfbind, label_table: Path, two_megabases: bytes, tmp_path: Path
 ) -> None:
-    values = np.random.default_rng(2).integers(0, 1000, bins.count(b"\n"))
-    lines = zip(bins.decode().splitlines(), values, strict=True)
+    values = np.random.default_rng(2).integers(0, 1000, two_megabases.count(b"\n"))
+    lines = zip(two_megabases.decode().splitlines(), values, strict=True)
     path = tmp_path / "L.CTCF.GM12878.tab.gz"
     path.write_bytes(packed([f"{line}\t{value / 1000}" for line, value in lines]))
-    found = ok(tfbind("dream", "check", path, "--labels", table, "--cell", "K562"))
-    assert found == ok(tfbind("evaluate", path, "--labels", table, "--cell", "K562"))
+    found = ok(tfbind("dream", "check", path, "--labels", label_table, "--cell", "K562"))
+    assert found == ok(tfbind("evaluate", path, "--labels", label_table, "--cell", "K562"))
     assert found.startswith(b"bins\t39997\nbound\t")
-    problem = said(tfbind("dream", "check", path, "--labels", table))
+    problem = said(tfbind("dream", "check", path, "--labels", label_table))
     assert "no labels of the cell type 'GM12878', expected one of HeLa-S3, K562" in problem
 
 
@@ -244,6 +271,40 @@ def labels_of(lines: list[str], letters: str) -> str:
     return "chr\tstart\tstop\tGM12878\n" + "".join(
         f"{row}\t{letter}\n" for row, letter in zip(rows, letters, strict=True)
     )
+
+
+def test_labelled_bed_does_as_well_as_a_table(
+    tfbind: Tfbind, submission: Path, tmp_path: Path
+) -> None:
+    rows = [line.rpartition("\t")[0] for line in GOOD]
+    labels = ["B\tU", "U\tB", "B\tU", "U\tU"]
+    text = "".join(f"{row}\t{both}\n" for row, both in zip(rows, labels, strict=True))
+    table, bed = tmp_path / "labels.tsv", tmp_path / "labels.bed"
+    table.write_text("chr\tstart\tstop\tHeLa-S3\tGM12878\n" + text)
+    bed.write_text("#contig\tstart\tend\tHeLa-S3\tGM12878\n" + text)
+    for cell, auroc in (((), b"1.0"), (("--cell", "HeLa-S3"), b"0.25")):
+        by_table, by_bed = (
+            ok(tfbind("dream", "check", submission, "--labels", path, *cell))
+            for path in (table, bed)
+        )
+        assert by_table == by_bed
+        assert b"auroc\t" + auroc in by_table
+    bed.write_text(text)
+    done = tfbind("dream", "check", submission, "--labels", bed)
+    assert "labels.bed: found 2 column(s) of labels and no header that names them" in said(done)
+
+
+def test_probabilities_are_compared_with_all_their_digits(
+    tfbind: Tfbind, submission: Path, tmp_path: Path
+) -> None:
+    lines = ["chr1\t0\t200\t0.50000001", "chr1\t50\t250\t0.5"]
+    submission.write_bytes(packed(lines))
+    path = tmp_path / "labels.tsv"
+    path.write_text(labels_of(lines, "BU"))
+    checked_by = ok(tfbind("dream", "check", submission, "--labels", path))
+    assert b"auroc\t1.000000\n" in checked_by
+    rounded = ok(tfbind("evaluate", submission, "--labels", path))
+    assert b"auroc\t0.500000\n" in rounded
 
 
 def test_measures_are_taken_where_the_challenge_did(

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from summarised import SEQUENCE, best_scores, bins, rows_of, small_genome, two_motifs
 
+import tfbind.covered
 import tfbind.tables
 from tfbind.channels import Sources
 from tfbind.errors import InputError
@@ -21,6 +22,8 @@ from tfbind.genome import Genome
 from tfbind.intervals import bed_lines
 from tfbind.measures import (
     BASELINE,
+    Measure,
+    Pieces,
     gc_content,
     measures,
     shape_features,
@@ -78,7 +81,7 @@ def test_statistics_are_those_of_numpy_of_the_known_values(
 
 
 def test_intervals_of_many_lengths_have_numpys_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfbind.summaries.VALUES_AT_ONCE", 3_000)
+    monkeypatch.setattr("tfbind.summaries.SORTED_AT_ONCE", 3_000)
     random_ = np.random.default_rng(1)
     values = random_.normal(size=20_000).astype(np.float32)
     firsts = np.sort(random_.integers(0, 15_000, 300))
@@ -220,7 +223,8 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     """Read the genome in blocks of several sizes, so that bins lie on their edges."""
     block, gap = cast(tuple[int, int], request.param)
     monkeypatch.setattr(tfbind.tables, "BLOCK", block)
-    monkeypatch.setattr(tfbind.tables, "GAP", gap)
+    monkeypatch.setattr(tfbind.covered, "FAR", gap)
+    monkeypatch.setattr(tfbind.covered, "NEAR", block)
     return block
 
 
@@ -246,6 +250,33 @@ def test_blocks_and_order_change_nothing(real: Sources, blocks: int) -> None:
             *shape[inside].mean(axis=0),
         ]
         np.testing.assert_allclose(row, expected, rtol=1e-6)
+
+
+def test_hits_are_found_across_the_parts_of_a_bin(real: Sources, data: Path, blocks: int) -> None:
+    chosen = random.Random(4)
+    starts = np.array([chosen.randrange(46_000_000, 46_050_000) for _ in range(60)])
+    ends = starts + [chosen.randrange(1, 2_500) for _ in starts]
+    motifs = read_motifs(data / "motifs.meme")
+    few = Sources(real.genome)
+    rows = rows_of(few, measures("bin", few, motifs=motifs), bed_lines("chrX", starts, ends))
+    for start, end, row in zip(starts.tolist(), ends.tolist(), rows, strict=True):
+        codes = real.genome.codes("chrX", start, end)
+        for found, motif in zip(row[1:], motifs, strict=True):
+            expected = max(best_scores(motif.log_odds, codes), default=np.nan)
+            np.testing.assert_array_equal(found, np.float32(expected))
+
+
+def test_what_lies_between_bins_is_not_summarised(real: Sources) -> None:
+    lengths = []
+
+    def read(pieces: Pieces) -> list[npt.NDArray[np.float32]]:
+        lengths.append(len(pieces.codes))
+        return [np.zeros(len(pieces.codes), np.float32)]
+
+    starts = np.arange(46_000_000, 50_000_000, 8_000)
+    wanted = [Measure(("any",), {"": "max"}, read), shape_features({"mean": "mean"})]
+    rows_of(real, wanted, bed_lines("chrX", starts, starts + 200))
+    assert sum(lengths) == len(starts) * (2 + 200 + 3)
 
 
 def test_a_long_bin_is_read_in_parts(real: Sources) -> None:

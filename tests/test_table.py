@@ -14,7 +14,7 @@ import numpy as np
 import polars
 import pytest
 from conftest import Tfbind, environment
-from summarised import best_scores, bins, rows_of, small_genome, two_motifs
+from summarised import best_scores, bins, most_memory, rows_of, small_genome, two_motifs
 
 from tfbind.channels import Sources
 from tfbind.genome import Genome
@@ -115,6 +115,31 @@ def test_a_line_for_each_bin_in_order(
     assert frame["gc"].is_between(0, 1).all()
     assert set(frame["dnase.max"].unique()) == {0, 4, 16, 43}
     assert frame["MGW.mean"].is_between(4, 6).all()
+
+
+@pytest.mark.parametrize("options", [("--set", "baseline"), ("--uncovered", "skip")])
+def test_what_is_told_of_a_bin_depends_on_no_other(
+    tfbind: Tfbind, data: Path, sources_env: dict[str, str], options: tuple[str, ...]
+) -> None:
+    motifs = f"motif={data / 'motifs.meme'}"
+    args = ("features", "--tsv", "-q", "--channel", "shape", "--channel", motifs, *options)
+    lines = bins(46_000_000, 3_000).splitlines()
+    place = {line: number for number, line in enumerate(lines, 1)}
+    whole = tfbind(*args, stdin=b"\n".join(lines), env=sources_env).stdout.splitlines()
+    shuffled = random.Random(5).sample(lines, len(lines))
+    subset = sorted(random.Random(6).sample(lines, 300), key=place.__getitem__)
+    for some in (shuffled, subset, shuffled[:30]):
+        found = tfbind(*args, stdin=b"\n".join(some), env=sources_env).stdout.splitlines()
+        assert found == [whole[0], *(whole[place[line]] for line in some)]
+
+
+def test_memory_does_not_grow_with_the_bins(
+    data: Path, sources_env: dict[str, str], tmp_path: Path
+) -> None:
+    text = bins(48_000_000, 40_000)
+    args = ("features", "--tsv", "--channel", "shape", "--channel", f"motif={data / 'motifs.meme'}")
+    less, more = (most_memory(tmp_path, text * n, sources_env, *args) for n in (3, 15))
+    assert more < less + 40
 
 
 def test_numbers_are_the_shortest_text_of_a_float32(
@@ -221,6 +246,12 @@ def test_a_files_name_asks_for_a_table(
         (("--set", "baseline"), "are for tables: give --tsv too"),
         (("--uncovered", "skip"), "are for tables: give --tsv too"),
         (("--tsv", "--set", "whole"), "'whole' is not one of"),
+        (("--tsv", "--float32"), "a table has no use for --float32: that is for tiles"),
+        (("--tsv", "--tile", "64"), "no use for --tile: that is for tiles"),
+        (
+            ("-o", "bins.tsv", "--stride", "50", "--cell", "K562"),
+            "no use for --stride, --cell: that is for",
+        ),
         (("--tsv", "--channel", "shape", "--channel", "shape"), "is given twice"),
     ],
 )

@@ -288,6 +288,9 @@ class BigWigWriter(_Parts):
 class BigWigRuns(_Parts):
     """Write runs of equal value as a bigWig with zoom levels; 12 bytes each are kept.
 
+    libBigWig looks for each contig among all before it, so that time grows with the square of the
+    number of contigs that have values: 20,000 take some ten seconds.
+
     Parameters
     ----------
     path, sizes, name

@@ -1,18 +1,22 @@
 """What intervals of a contig cover, in chunks, and maxima over many ranges at once."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.genome import Genome
 from tfbind.intervals import merged
 
 Places = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Value = TypeVar("Value", bound=np.generic)
 
 FAR = 1 << 13
 """Base pairs between two stretches that are rather skipped than read and thrown away."""
+
+NEAR = 1 << 20
+"""Base pairs within which stretches begin that are read at once."""
 
 
 class Chunk(NamedTuple):
@@ -57,16 +61,24 @@ class Cover:
     Parameters
     ----------
     starts, ends : ndarray, shape (n,), int64, base pairs
-        On one contig. Starts ascend; intervals may overlap.
+        On one contig, or on several that lie on one axis, further apart than `FAR`. Starts ascend;
+        intervals may overlap.
+
+    Attributes
+    ----------
+    starts, ends : ndarray, shape (n,), int64
+        The intervals, along the cover.
     """
 
     def __init__(self, starts: Places, ends: Places) -> None:
         self._firsts, self._lasts = merged(starts, ends)
         self._offsets = np.concatenate([[0], np.cumsum(self._lasts - self._firsts)])
         which = np.searchsorted(self._firsts, starts, "right") - 1
-        self._starts = starts - self._firsts[which] + self._offsets[which]
-        self._ends = self._starts + ends - starts
-        self._reach = np.maximum.accumulate(self._ends)
+        self.starts = starts - self._firsts[which] + self._offsets[which]
+        self.ends = self.starts + ends - starts
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
 
     def on_contig(self, along: Places) -> Places:
         """Turn places counted along the cover into places on the contig."""
@@ -78,14 +90,18 @@ class Cover:
         return int(np.clip(place - self._firsts, 0, self._lasts - self._firsts).sum())
 
     def chunks(
-        self, genome: Genome, contig: str, places: int, more: int, limit: int | None = None
+        self,
+        read: Callable[[int, int], npt.NDArray[np.uint8]],
+        places: int,
+        more: int,
+        limit: int | None = None,
     ) -> Iterator[Chunk]:
         """Read what is covered, a chunk at a time.
 
         Parameters
         ----------
-        genome : Genome
-        contig : str
+        read : callable
+            Give the bases from one place of the contig up to another.
         places : int
             In a chunk, at most.
         more : int
@@ -93,32 +109,48 @@ class Cover:
         limit : int, optional
             Only chunks that begin before this place, counted along the cover.
         """
-        length = int(self._offsets[-1])
-        for first in range(0, length if limit is None else min(limit, length), places):
-            last = min(first + places, length)
+        reach = np.maximum.accumulate(self.ends)
+        for first in range(0, len(self) if limit is None else min(limit, len(self)), places):
+            last = min(first + places, len(self))
             some = slice(
-                int(np.searchsorted(self._reach, first, "right")),
-                int(np.searchsorted(self._starts, last)),
+                int(np.searchsorted(reach, first, "right")),
+                int(np.searchsorted(self.starts, last)),
             )
-            codes = self._codes(genome, contig, first, min(last + more, length))
-            yield Chunk(first, last - first, some, self._starts[some], self._ends[some], codes)
+            codes = self.values(read, first, min(last + more, len(self)))
+            yield Chunk(first, last - first, some, self.starts[some], self.ends[some], codes)
 
-    def _codes(self, genome: Genome, contig: str, first: int, last: int) -> npt.NDArray[np.uint8]:
-        """Read the bases from one place along the cover up to another."""
+    def values(
+        self, read: Callable[[int, int], npt.NDArray[Value]], first: int, last: int
+    ) -> npt.NDArray[Value]:
+        """Read values along the cover; what lies between is read only where that takes less time.
+
+        Parameters
+        ----------
+        read : callable
+            Give the values from one place of the contig up to another. It is asked for `NEAR` and
+            a stretch of the cover at once, at most.
+        first, last : int
+            Along the cover.
+
+        Returns
+        -------
+        ndarray, shape (last - first,)
+        """
         low = int(np.searchsorted(self._offsets, first, "right")) - 1
         high = int(np.searchsorted(self._offsets, last))
         starts, ends = self._firsts[low:high].copy(), self._lasts[low:high].copy()
         starts[0] += first - self._offsets[low]
         ends[-1] -= self._offsets[high] - last
-        breaks = np.flatnonzero(starts[1:] - ends[:-1] > FAR) + 1
+        apart = (starts[1:] - ends[:-1] > FAR) | (np.diff(starts // NEAR) != 0)
+        breaks = np.flatnonzero(apart) + 1
         pieces = []
         for a, b in zip([0, *breaks], [*breaks, len(starts)], strict=True):
-            read = genome.codes(contig, int(starts[a]), int(ends[b - 1]))
+            piece = read(int(starts[a]), int(ends[b - 1]))
             if b - a > 1:
                 lengths = ends[a:b] - starts[a:b]
                 skipped = starts[a:b] - starts[a] - (np.cumsum(lengths) - lengths)
-                read = read[np.arange(lengths.sum()) + np.repeat(skipped, lengths)]
-            pieces.append(read)
+                piece = piece[np.arange(lengths.sum()) + np.repeat(skipped, lengths)]
+            pieces.append(piece)
         return np.concatenate(pieces)
 
 
@@ -148,7 +180,7 @@ class Ranges:
         self._high = np.searchsorted(self._ends, lasts)
         self._level = np.frexp(self._high - self._low)[1] - 1
 
-    def first_maxima(self, values: npt.NDArray[np.float32]) -> Places:
+    def first_maxima(self, values: Floats) -> Places:
         """Find the place of the first maximum in each range that is kept.
 
         Parameters
@@ -177,5 +209,5 @@ class Ranges:
         return np.asarray(places[chosen])
 
 
-def _higher(tops: npt.NDArray[np.float32], left: Places, right: Places) -> Places:
+def _higher(tops: Floats, left: Places, right: Places) -> Places:
     return np.where(tops[right] > tops[left], right, left)

@@ -5,6 +5,7 @@ Places lie on one axis, on which contig i of the reads' header begins at `i * SP
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +100,8 @@ class CutSites:
         """
         waiting = NO_CUTS
         for batch, last in self.reads:
-            upto = last + min(self._shift)
+            # Only the last part ends them: behind the first read without a place the file goes on.
+            upto = min(last + min(self._shift), END - 1)
             places = self._places(self.keep(batch))
             new = Cuts(places, np.ones((len(places), 1), np.int64), upto)
             ready, waiting = _parted(_summed([waiting, new], upto))
@@ -157,11 +159,12 @@ def side_by_side(samples: Sequence[Iterable[Cuts]], columns: Sequence[int]) -> I
             yield ready
 
 
-def spooled(cuts: Iterable[Cuts]) -> tuple[Iterator[Cuts], npt.NDArray[np.int64]]:
+@contextmanager
+def spooled(cuts: Iterable[Cuts]) -> Iterator[tuple[Iterator[Cuts], npt.NDArray[np.int64]]]:
     """Keep all cuts in an unnamed file, 8 + 4 k bytes a place, to give them again with their sum.
 
-    Returns
-    -------
+    Yields
+    ------
     cuts : iterator of Cuts
         The same.
     totals : ndarray, shape (k,), int64
@@ -172,34 +175,30 @@ def spooled(cuts: Iterable[Cuts]) -> tuple[Iterator[Cuts], npt.NDArray[np.int64]
     InputError
         Where the disk has no room for them.
     """
-    file = tempfile.TemporaryFile(prefix="tfbind.")  # noqa: SIM115  (closed by the iterator)
-    totals: npt.NDArray[np.int64] = np.zeros(1, np.int64)
-    try:
-        for part in cuts:
-            totals = totals + part.counts.sum(0)
-            np.save(file, np.int64(part.upto))
-            np.save(file, part.places)
-            np.save(file, part.counts.astype(np.uint32))
-    except OSError as error:
-        file.close()
-        raise InputError(
-            f"cannot be written: {error.strerror}; make room, or name another folder by TMPDIR",
-            path=tempfile.gettempdir(),
-        ) from error
-    except BaseException:
-        file.close()
-        raise
-    return _replayed(file), totals
+    with tempfile.TemporaryFile(prefix="tfbind.") as file:
+        totals: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+        try:
+            for part in cuts:
+                totals = totals + part.counts.sum(0)
+                np.save(file, np.int64(part.upto))
+                np.save(file, part.places)
+                np.save(file, part.counts.astype(np.uint32))
+            file.flush()
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}; make room, or name another folder by TMPDIR",
+                path=tempfile.gettempdir(),
+            ) from error
+        yield _replayed(file), totals
 
 
 def _replayed(file: Any) -> Iterator[Cuts]:
-    with file:
-        file.seek(0)
-        upto = 0
-        while upto < END:
-            upto = int(np.load(file))
-            places = np.load(file)
-            yield Cuts(places, np.load(file).astype(np.int64), upto)
+    size = file.tell()
+    file.seek(0)
+    while file.tell() < size:
+        upto = int(np.load(file))
+        places = np.load(file)
+        yield Cuts(places, np.load(file).astype(np.int64), upto)
 
 
 def raw(counts: npt.NDArray[np.int64]) -> Values:

@@ -1,9 +1,9 @@
 """BigWigs with a value at nearly every base, written as they come, in bounded memory.
 
 The library that writes all others holds its zoom levels in memory until the file is closed, 13
-bytes a value (measured), some 40 GB for a human genome, and compresses in one thread. The format is
-that of Kent W.J. et al., BigWig and BigBed: enabling browsing of large distributed datasets,
-Bioinformatics 26, 2204-2207 (2010).
+bytes a value (benchmarks/shape.py measures it), some 40 GB for a human genome, and compresses in
+one thread. The format is that of Kent W.J. et al., BigWig and BigBed: enabling browsing of large
+distributed datasets, Bioinformatics 26, 2204-2207 (2010).
 """
 
 import os
@@ -26,8 +26,11 @@ from tfbind.errors import InputError
 CHUNK = 1 << 19
 """Bases that are encoded at once; one record of the coarsest zoom level."""
 
-FIRST, TIMES, LEVELS = 32, 4, 8
-"""Bases a record of the finest zoom level, how much coarser each next one is, and their number."""
+FIRST, TIMES = 32, 4
+"""Bases a record of the finest zoom level, and how much coarser each next one is."""
+
+WIDTHS = [FIRST * TIMES**level for level in range(8)]
+"""Bases a record of each zoom level; the last is `CHUNK`."""
 
 ITEMS = 1 << 13  # values in a block
 RECORDS = 1 << 10  # of a zoom level in a block
@@ -81,7 +84,14 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, values: npt.NDArray[np.float32], width: int) -> Self:
-        """Measure windows of values, NaN where there is none."""
+        """Measure windows that follow one another; arrays have the shape (windows,).
+
+        Parameters
+        ----------
+        values : ndarray, shape (windows * width,), float32
+            Of single bases, in the unit of the track; NaN where there is none.
+        width : int, base pairs
+        """
         windows = values.reshape(-1, width)
         known = ~np.isnan(windows)
         filled = np.where(known, windows, 0).astype(np.float64)
@@ -98,6 +108,29 @@ class Moments(NamedTuple):
         parts = [array.reshape(-1, count) for array in self]
         least, most = np.fmin.reduce(parts[1], 1), np.fmax.reduce(parts[2], 1)
         return Moments(parts[0].sum(1), least, most, parts[3].sum(1), parts[4].sum(1))
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Join to each window one of another place."""
+        least, most = np.fmin(self.least, other.least), np.fmax(self.most, other.most)
+        sums = self.sum + other.sum, self.squares + other.squares
+        return Moments(self.covered + other.covered, least, most, *sums)
+
+
+class Level:
+    """All blocks of values or of a zoom level, packed: a genome may have a million contigs."""
+
+    def __init__(self) -> None:
+        self._blocks = bytearray()
+        self.records = 0
+
+    def add(self, part: Part) -> None:
+        """Keep where the blocks of a chunk lie."""
+        self._blocks += part.blocks.tobytes()
+        self.records += part.records
+
+    def blocks(self) -> Items:
+        """Give all blocks; while they are held none can be added."""
+        return np.frombuffer(self._blocks, LEAF)
 
 
 class Encoded(NamedTuple):
@@ -136,10 +169,9 @@ class DenseBigWig:
         self._sizes = dict(sizes)
         self._numbers = {contig: number for number, contig in enumerate(sizes)}
         longest = max(sizes.values(), default=0)
-        fitting = sum(FIRST * TIMES**level <= longest for level in range(LEVELS))
-        self._widths = [FIRST * TIMES**level for level in range(max(fitting, 1))]
-        self._parts: list[list[Part]] = [[] for _ in range(len(self._widths) + 1)]
-        self._totals: list[Moments] = []
+        self._widths = [width for width in WIDTHS if width <= longest] or WIDTHS[:1]
+        self._levels = [Level() for _ in range(len(self._widths) + 1)]
+        self._total = Moments.of(np.full(1, np.nan, np.float32), 1)
         self._last = (-1, -1)
         self._files = ExitStack()
         with self._told():
@@ -175,10 +207,16 @@ class DenseBigWig:
         values : ndarray, shape (n,), float32
             Of bases that all lie between the same two multiples of `CHUNK`; NaN where there is no
             value.
+
+        Returns
+        -------
+        Encoded
+            For `add`.
         """
         number, size = self._numbers[contig], self._sizes[contig]
         chunk, lead = start - start % CHUNK, start % CHUNK
-        length = next((width for width in self._widths if width >= size), CHUNK)
+        # No longer than need be: a genome may have very many short contigs.
+        length = next(width for width in WIDTHS if width >= min(size - chunk, CHUNK))
         whole = np.full(length, np.nan, np.float32)
         whole[lead : lead + len(values)] = values
         moments, zooms = Moments.of(whole, FIRST), []
@@ -193,32 +231,33 @@ class DenseBigWig:
         if encoded.place <= self._last:
             raise ValueError(f"chunk {encoded.place} comes behind {self._last}")
         self._last = encoded.place
-        self._totals.append(encoded.total)
+        self._total = self._total.joined(encoded.total)
         files, parts = [self._out, *self._zooms], [encoded.values, *encoded.zooms]
         with self._told():
-            for file, part, known in zip(files, parts, self._parts, strict=True):
+            for file, part, level in zip(files, parts, self._levels, strict=True):
                 part.blocks["offset"] += file.tell()
                 _write(file, part.data)
-                known.append(part._replace(data=b""))
+                level.add(part)
 
     def _finish(self) -> None:
         """Write the indices, the zoom levels, and at last the header."""
-        values, *levels = map(_joined, self._parts)
+        values, *levels = self._levels
         index_at = self._out.tell()
-        _write(self._out, _index(values, index_at, ITEMS))
+        _write(self._out, _index(values.blocks(), index_at, ITEMS))
         zooms = b""
         for width, level, file in zip(self._widths, levels, self._zooms, strict=True):
             data_at = self._out.tell()
             _write(self._out, struct.pack("<I", level.records))
-            level.blocks["offset"] += self._out.tell()
+            blocks = level.blocks()
+            blocks["offset"] += self._out.tell()
             file.seek(0)
             while data := file.read(1 << 20):
                 _write(self._out, data)
             zooms += ZOOM_HEADER.pack(width, 0, data_at, self._out.tell())
-            _write(self._out, _index(level, self._out.tell(), RECORDS))
+            _write(self._out, _index(blocks, self._out.tell(), RECORDS))
         _write(self._out, MAGIC)
         self._out.seek(self._data_at)
-        _write(self._out, struct.pack("<Q", len(values.blocks)))
+        _write(self._out, struct.pack("<Q", len(values.blocks())))
         self._out.seek(0)
         header = (MAGIC, VERSION, len(levels), self._tree_at, self._data_at, index_at, 0, 0, 0)
         behind = (self._tree_at - SUMMARY.size, LARGEST, 0)
@@ -227,11 +266,9 @@ class DenseBigWig:
 
     def _summary(self) -> bytes:
         """Sum up the whole file."""
-        known = [total for total in self._totals if total.covered[0]]
-        if not known:
+        if not self._total.covered[0]:
             return SUMMARY.pack(0, 0, 0, 0, 0)
-        whole = Moments(*map(np.concatenate, zip(*known, strict=True))).together(len(known))
-        return SUMMARY.pack(*(array[0].item() for array in whole))
+        return SUMMARY.pack(*(array[0].item() for array in self._total))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -252,16 +289,8 @@ def _write(file: FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _joined(parts: Sequence[Part]) -> Part:
-    blocks = np.concatenate([np.empty(0, LEAF), *(part.blocks for part in parts)])
-    return Part(blocks, b"", sum(part.records for part in parts))
-
-
 def _part(
-    contig: int,
-    spans: Sequence[tuple[int, int]],
-    contents: Sequence[bytes],
-    records: int,
+    contig: int, spans: Sequence[tuple[int, int]], contents: Sequence[bytes], records: int
 ) -> Part:
     """Compress blocks, each of which lies from a start to an end."""
     packed = [zlib.compress(content, EFFORT) for content in contents]
@@ -305,9 +334,8 @@ def _zoom_part(contig: int, chunk: int, width: int, size: int, moments: Moments)
     return _part(contig, spans, [some.tobytes() for some in cut], len(records))
 
 
-def _index(part: Part, at: int, items: int) -> bytes:
+def _index(blocks: Items, at: int, items: int) -> bytes:
     """Write the R tree of blocks, which stands at a place in the file."""
-    blocks = part.blocks
     ends = (0, 0, 0, 0)
     if len(blocks):
         first, last = blocks[0], blocks[-1]

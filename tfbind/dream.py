@@ -166,12 +166,21 @@ def table_as_bed(stream: BinaryIO, path: str | Path) -> tuple[BinaryIO, tuple[st
 
 def check_cells(cells: Sequence[str], path: str | Path) -> None:
     """Refuse names of cell types that cannot head the columns of a table."""
-    if not cells or len(set(cells)) < len(cells) or any(cell.split() != [cell] for cell in cells):
+    if not cells or len(set(cells)) < len(cells) or not all(map(is_name, cells)):
         raise InputError(
             f"found the cell types {', '.join(map(repr, cells)) or 'none'}, expected different "
-            "names without spaces behind chr, start, stop",
+            "names without spaces or commas behind chr, start, stop",
             path=path,
         )
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can name a column: it is written, and chosen in lists with commas."""
+    try:
+        text.encode()  # what a shell gave that is no UTF-8 cannot be written
+    except UnicodeEncodeError:
+        return False
+    return text.split() == [text] and "," not in text
 
 
 def choose_cell(cells: Sequence[str], cell: str | None, path: str | Path) -> int:
@@ -253,10 +262,12 @@ def table_header(
         columns = max((len(line.split("\t")) for line in header), default=0)
     if names is None:
         names = column_names(header, columns) or []
-    if columns <= len(TABLE_HEADER) or len(names) != columns - len(TABLE_HEADER):
+    if columns <= len(TABLE_HEADER):
+        raise InputError("found no column of labels; make them by tfbind label", path=path)
+    if len(names) != columns - len(TABLE_HEADER):
         raise InputError(
-            f"found {max(columns - len(TABLE_HEADER), 0)} column(s) of labels and {len(names)} "
-            "name(s) for them; give a cell type for each by --names A,B",
+            f"found {columns - len(TABLE_HEADER)} column(s) of labels and {len(names)} name(s) "
+            "for them; give a cell type for each by --names A,B",
             path=path,
         )
     check_cells(names, path)
@@ -266,6 +277,7 @@ def table_header(
 class GzipWriter:
     """Compress text so that the same text gives the same bytes, however it comes in pieces.
 
+    zlib sees to that itself, but zlib-ng, which some systems have in its place, not at each level.
     The header holds neither a name nor a time. Without `finish` the data are cut short, which any
     reader notices.
     """
@@ -310,17 +322,20 @@ def submission_lines(batch: Intervals, scores: Scores, path: str | Path) -> byte
     Raises
     ------
     InputError
-        At the first bin whose score is no probability.
+        At the first bin that is not on the challenge's grid, or whose score is no probability.
     """
-    wrong = ~((scores >= 0) & (scores <= 1))
+    off = batch.starts % STRIDE != 0
+    wrong = off | ~((scores >= 0) & (scores <= 1))
     if wrong.any():
         row = int(wrong.argmax())
-        raise InputError(
-            f"the model scores this bin {scores[row]!s}, expected a probability from 0 to 1; give "
-            "--format bed for other scores",
-            path=path,
-            line=int(batch.numbers[row]),
+        what = (
+            f"found start {batch.starts[row]}, expected a multiple of {STRIDE}, as the challenge's "
+            "bins have; give --format bed for other bins"
+            if off[row]
+            else f"the model scores this bin {scores[row]!s}, expected a probability from 0 to 1; "
+            "give --format bed for other scores"
         )
+        raise InputError(what, path=path, line=int(batch.numbers[row]))
     return b"".join(
         bed_lines(contig, batch.starts[run], batch.ends[run], scores[run])
         for contig, run in batch.runs()

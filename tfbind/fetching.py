@@ -9,23 +9,25 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
+from collections.abc import Callable
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from tfbind.errors import InputError
 from tfbind.portal import PortalFile
-from tfbind.web import PassingError, RangeRefusedError, Web
+from tfbind.web import BLOCK, PassingError, RangeRefusedError, Web
 
-BLOCK = 1 << 18
+Advance = Callable[[float, str], None]
+"""Gets how many more bytes are there, fewer where a download starts again, and the file's name."""
+
+LINK = "is a link, a pipe or a device, expected what an earlier run left; remove it"
 
 
-class Advance(Protocol):
-    """Tell how many more bytes are there; fewer, where a download starts again."""
-
-    def __call__(self, amount: float, note: str = "") -> None:
-        """Add bytes, with the name of the file."""
+class DiskError(InputError):
+    """A disk takes no more: what follows cannot be written there either."""
 
 
 def part_path(target: Path) -> Path:
@@ -75,7 +77,7 @@ def fetch(file: PortalFile, target: Path, web: Web, advance: Advance) -> int:
         try:
             transfer.run()
         except InputError as error:
-            raise InputError(f"{error.message}{part.kept()}", path=error.path) from error
+            raise type(error)(f"{error.message}{part.kept()}", path=error.path) from error
         if part.md5() != file.md5:
             found = part.md5()
             part.restart()  # empty, it is removed
@@ -86,6 +88,11 @@ def fetch(file: PortalFile, target: Path, web: Web, advance: Advance) -> int:
             )
         part.become(target)
         return transfer.got
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open what is there under this very name, and do not wait for the reader of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 class Part:
@@ -106,7 +113,7 @@ class Part:
     Raises
     ------
     InputError
-        If another run has it open, or it cannot be written.
+        If another run has it open, it is no regular file, or it cannot be written.
     """
 
     def __init__(self, path: Path, file: PortalFile, advance: Advance) -> None:
@@ -117,10 +124,13 @@ class Part:
         self._md5 = hashlib.md5(usedforsecurity=False)
         try:
             # Not buffered: what a full disk refuses must not be tried again when it is closed.
-            self._stream = open(path, "a+b", buffering=0)  # noqa: SIM115  (closed by `__exit__`)
+            self._stream = open(path, "a+b", buffering=0, opener=_opened)  # noqa: SIM115
         except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
+            said = LINK if path.is_symlink() else f"cannot be written: {error.strerror or error}"
+            raise InputError(said, path=path) from error
         try:
+            if not stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode):
+                raise InputError(LINK, path=path)
             self._lock()
             self._reread()
         except BaseException:
@@ -172,16 +182,22 @@ class Part:
             try:
                 written = self._stream.write(rest)
             except OSError as error:
-                raise InputError(f"cannot be written: {error.strerror}", path=self.path) from error
+                raise self._unwritten(error) from error
             self._count(rest[:written])
             rest = rest[written:]
 
     def restart(self) -> None:
         """Drop all that is there."""
-        self._stream.truncate(0)
+        try:
+            self._stream.truncate(0)
+        except OSError as error:
+            raise self._unwritten(error) from error
         self._advance(-self.size, self._expected.name)
         self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def _unwritten(self, error: OSError) -> DiskError:
+        return DiskError(f"cannot be written: {error.strerror or error}", path=self.path)
 
     def md5(self) -> str:
         """Give the md5 of all that is there."""
@@ -282,7 +298,7 @@ class _Transfer:
 
     def _read(self, reply: HTTPResponse) -> None:
         while missing := self._file.size - self._part.size:
-            block = reply.read1(min(BLOCK, missing))
+            block = self._web.read(reply, missing)
             if not block:
                 so_far = f"{self._part.size:,} of {self._file.size:,} bytes"
                 raise PassingError(f"{urlsplit(reply.url).netloc} broke off after {so_far}")

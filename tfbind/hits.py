@@ -59,7 +59,7 @@ def best_of_batches(
     most = max(CELLS // max(len(scanners), 1), LEAST)
     least = np.array(thresholds)[:, None]
     for batch, names in checked:
-        for part in _parts(batch, most):
+        for part in batch.parts(most):
             best = Best.none(len(scanners), len(part))
             for rows in _by_contig(part):
                 name = names[part.codes[rows[0]]]
@@ -75,14 +75,6 @@ def _by_contig(batch: Intervals) -> list[npt.NDArray[np.intp]]:
     """Tell which intervals lie on each contig; those of one need not be neighbours."""
     order = np.argsort(batch.codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(batch.codes[order])) + 1)
-
-
-def _parts(batch: Intervals, most: int) -> Iterator[Intervals]:
-    if 0 < len(batch) <= most:
-        yield batch
-        return
-    for first in range(0, len(batch), most):
-        yield batch.select(np.arange(len(batch)) // most == first // most)
 
 
 def best_lines(batch: Intervals, best: Best) -> bytes:
@@ -124,6 +116,8 @@ def hits_of_batches(
     scanners: Sequence[Scanner],
     thresholds: Sequence[float],
     pool: Executor | None = None,
+    *,
+    pvalue: float = 1.0,
 ) -> Iterator[tuple[str, Hits]]:
     """Find every hit inside intervals, each once.
 
@@ -133,6 +127,8 @@ def hits_of_batches(
         The name of the intervals, for messages.
     checked, genome, scanners, thresholds, pool
         As in `best_of_batches`.
+    pvalue : float
+        What the thresholds stand for, as in `tfbind.scanning.all_hits`.
 
     Yields
     ------
@@ -148,7 +144,7 @@ def hits_of_batches(
     """
     called: dict[str, str] = {}
     runs = _runs_in_order(checked, path, called)
-    for contig, hits in hits_of_runs(genome, runs, scanners, thresholds, pool):
+    for contig, hits in hits_of_runs(genome, runs, scanners, thresholds, pool, pvalue=pvalue):
         yield called[contig], hits
 
 

@@ -78,6 +78,23 @@ class Intervals:
             self.numbers[keep],
         )
 
+    def parts(self, most: int) -> "Iterator[Intervals]":
+        """Cut into parts of at most so many consecutive intervals; no column is copied."""
+        if 0 < len(self) <= most:
+            yield self
+            return
+        for first in range(0, len(self), most):
+            some = slice(first, first + most)
+            yield Intervals(
+                self.contigs,
+                self.codes[some],
+                self.starts[some],
+                self.ends[some],
+                tuple(column[some] for column in self.extra),
+                self.text[some],
+                self.numbers[some],
+            )
+
     def runs(self) -> Iterator[tuple[str, slice]]:
         """Yield each stretch of consecutive intervals on one contig, with the contig's name."""
         if not len(self):

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tfbind.channels import Sources
+from tfbind.covered import Cover, Floats, Value
 from tfbind.errors import InputError
-from tfbind.genome import Genome
+from tfbind.genome import LONGEST, Genome
 from tfbind.motifs import Motif
 from tfbind.scanning import Scanner
 from tfbind.shape import BEFORE, BEHIND, FEATURES, shape_values
-from tfbind.summaries import Floats
 
 Statistic = Literal["mean", "max"] | float
 """A quantile is told by its probability."""
@@ -34,36 +34,57 @@ BASELINE: Mapping[str, Statistic] = {
 """Statistics by the names of their columns, of the bin with its flanks: those that the organisers
 of the ENCODE-DREAM challenge took of motif scores."""
 
+APART = 2 * LONGEST
+"""Base pairs from the start of a contig to that of the next, where all lie on one axis."""
+
 _GC = np.array([0, 1, 1, 0, np.nan], np.float32)
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A stretch of a contig.
+class Pieces:
+    """Pieces of contigs that bins cover, one behind the other; what lies between is left out.
 
     Attributes
     ----------
     genome : Genome
-    contig : str
-        The genome's name for it.
-    start, end : int, base pairs
-    margin : int, base pairs
-        How far beyond either end codes may be asked for.
+    contigs : sequence of str
+        The genome's names.
+    cover : Cover
+        On an axis on which contig i begins at `i * APART`. It may reach beyond the ends of contigs.
     """
 
     genome: Genome
-    contig: str
-    start: int
-    end: int
-    margin: int = 0
-
-    def codes(self, before: int = 0, behind: int = 0) -> npt.NDArray[np.uint8]:
-        """Give the codes of the stretch and of some bases before and behind it."""
-        return self._codes[self.margin - before : len(self._codes) - self.margin + behind]
+    contigs: Sequence[str]
+    cover: Cover
 
     @cached_property
-    def _codes(self) -> npt.NDArray[np.uint8]:
-        return self.genome.codes(self.contig, self.start - self.margin, self.end + self.margin)
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """The bases, shape (len(cover),), as `tfbind.genome.base_codes`."""
+        return self.values(self.genome.codes)
+
+    def values(self, read: Callable[[str, int, int], npt.NDArray[Value]]) -> npt.NDArray[Value]:
+        """Read values along the pieces.
+
+        Parameters
+        ----------
+        read : callable
+            Give the values of a contig from one place up to another.
+
+        Returns
+        -------
+        ndarray, shape (len(cover),)
+        """
+
+        def on_axis(start: int, end: int) -> npt.NDArray[Value]:
+            contig, last = divmod(end, APART)
+            return read(self.contigs[contig], last - (end - start), last)
+
+        return self.cover.values(on_axis, 0, len(self.cover))
+
+    def place(self, along: int) -> tuple[str, int]:
+        """Tell the contig of a value and its place there."""
+        contig, place = divmod(int(self.cover.on_contig(np.array([along]))[0]), APART)
+        return self.contigs[contig], place
 
 
 @dataclass(frozen=True)
@@ -78,19 +99,20 @@ class Measure:
         By the names of their columns, which follow the value's name and a dot; a column that has
         no name of its own bears the value's.
     read : callable
-        Give the values of each kind in a stretch, each of shape (bases,), float32; NaN where
-        nothing is known.
+        Give the values of each kind along pieces, each of shape (bases - width + 1,), or (0,) if
+        that is negative, float32; NaN where nothing is known.
     width : int
-        Bases that a value tells of, its own the first: all must lie in the bin.
-    margin : int
-        Bases beyond the stretch that `read` asks for.
+        Bases that a value is made from, its place the first; all must lie in the bin.
+    before, behind : int
+        Bases by which they may reach beyond the start of the bin and beyond its end all the same.
     """
 
     names: tuple[str, ...]
     statistics: Mapping[str, Statistic]
-    read: Callable[[Stretch], Sequence[Floats]]
+    read: Callable[[Pieces], Sequence[Floats]]
     width: int = 1
-    margin: int = 0
+    before: int = 0
+    behind: int = 0
 
     @property
     def columns(self) -> list[str]:
@@ -102,7 +124,7 @@ class Measure:
 
 def gc_content() -> Measure:
     """Tell the share of G and C among the known bases."""
-    return Measure(("gc",), {"": "mean"}, lambda stretch: [_GC[stretch.codes()]])
+    return Measure(("gc",), {"": "mean"}, lambda pieces: [_GC[pieces.codes]])
 
 
 def signal_values(
@@ -130,19 +152,23 @@ def signal_values(
     found = {contig: find(contig) for contig in sources.genome.sizes}
     blank = 0 if uncovered == "zero" else np.nan
 
-    def read(stretch: Stretch) -> list[Floats]:
-        there = found[stretch.contig]
+    def values(contig: str, start: int, end: int) -> Floats:
+        there = found[contig]
         if there is None:
-            return [np.zeros(stretch.end - stretch.start, np.float32)]
-        values = signal.values(there, stretch.start, stretch.end, uncovered=blank)
-        if (infinite := np.isinf(values)).any():
+            return np.zeros(end - start, np.float32)
+        return signal.values(there, start, end, uncovered=blank)
+
+    def read(pieces: Pieces) -> list[Floats]:
+        track = pieces.values(values)
+        if (infinite := np.isinf(track)).any():
             at = int(infinite.argmax())
+            contig, place = pieces.place(at)
             raise InputError(
-                f"holds {values[at]:g} at {there}:{stretch.start + at + 1}, expected finite "
-                "values; make it again without",
+                f"holds {track[at]:g} at {found[contig]}:{place + 1}, expected finite values; "
+                "make it again without",
                 path=signal.path,
             )
-        return [values]
+        return [track]
 
     return Measure((name,), statistics, read)
 
@@ -150,23 +176,22 @@ def signal_values(
 def shape_features(statistics: Mapping[str, Statistic]) -> Measure:
     """Tell of the shape of the helix, angstrom and degrees."""
 
-    def read(stretch: Stretch) -> list[Floats]:
-        return list(shape_values(stretch.codes(BEFORE, BEHIND)).T)
+    def read(pieces: Pieces) -> list[Floats]:
+        return list(np.ascontiguousarray(shape_values(pieces.codes).T))
 
-    return Measure(FEATURES, statistics, read, margin=max(BEFORE, BEHIND))
+    return Measure(FEATURES, statistics, read, BEFORE + 1 + BEHIND, BEFORE, BEHIND)
 
 
 def motif_scores(motif: Motif, statistics: Mapping[str, Statistic]) -> Measure:
     """Tell of a motif's log-odds, of the better strand at each place where a hit may begin."""
     scanner = Scanner(motif)
-    width = len(scanner)
 
-    def read(stretch: Stretch) -> list[Floats]:
-        best = scanner.scores(stretch.codes(0, width - 1)).max(axis=0)
+    def read(pieces: Pieces) -> list[Floats]:
+        best = scanner.scores(pieces.codes).max(axis=0)
         best[np.isneginf(best)] = np.nan  # over an unknown base
         return [best]
 
-    return Measure((motif.title,), statistics, read, width, margin=width - 1)
+    return Measure((motif.title,), statistics, read, len(scanner))
 
 
 def measures(

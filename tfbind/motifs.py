@@ -20,8 +20,13 @@ Frequencies = npt.NDArray[np.float64]
 LETTERS = "ACGT"
 UNIFORM = (0.25, 0.25, 0.25, 0.25)
 PSEUDOCOUNT = 0.01
+LEAST_PSEUDOCOUNT = 1e-6
+"""Below it log-odds are so low that the steps in which p-values count them fill the memory."""
+
 TOLERANCE = 0.02
 """How far from 1 the sum of a row may be: files round to as few as two digits."""
+
+NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 LARGEST = 1 << 28
 """Bytes of text that no file of motifs has; a genome given by mistake would fill the memory."""
@@ -42,12 +47,10 @@ class Motif:
         Another name, such as that of the transcription factor; may be empty.
     frequencies : ndarray, shape (width, 4), float64
         Shares of A, C, G and T at each position.
-    sites : float or None
-        How many sites the frequencies were counted in, where the file says so.
     background : tuple of 4 floats
         Shares of A, C, G and T that the motif is compared with.
     pseudocount : float
-        Above 0, so that no score is infinite.
+        At least `LEAST_PSEUDOCOUNT`.
     log_odds : ndarray, shape (width, 4), float32, bits
         In the order A C G T.
     """
@@ -55,7 +58,6 @@ class Motif:
     name: str
     alternative: str
     frequencies: Frequencies
-    sites: float | None = None
     background: tuple[float, ...] = UNIFORM
     pseudocount: float = PSEUDOCOUNT
     log_odds: npt.NDArray[np.float32] = field(init=False, repr=False)
@@ -112,21 +114,22 @@ def motifs_in(
     path : str or Path
         The name for messages.
     background : sequence of 4 floats, or 'file'
-        Shares of A, C, G and T; or those that a MEME file states, else equal ones. They are made
-        the same for both strands (A as T, C as G): each motif is looked for on both.
+        Shares of A, C, G and T; or those that a MEME file states. They are made the same for both
+        strands (A as T, C as G): each motif is looked for on both.
     pseudocount : float
         As in `Motif`.
 
     Raises
     ------
     InputError
-        At the line that is no motif, or if there is none, or two have one name.
+        At the line that is no motif, or if there is none, or two have one name, or the file states
+        no background and is asked for it.
     """
     lines = list(_lines(stream, path))
     meme = any(line.text.startswith("MEME version") for line in lines)
     parsed = (_meme if meme else _jaspar)(lines, path)
     if background == "file":
-        background = (_meme_background(lines, path) if meme else None) or UNIFORM
+        background = _background(lines, path, meme=meme)
     a, c, g, t = background
     both = ((a + t) / 2, (c + g) / 2, (c + g) / 2, (a + t) / 2)
     known: dict[str, int] = {}
@@ -139,9 +142,7 @@ def motifs_in(
                 line=one.line,
             )
         known[one.name] = one.line
-        motifs.append(
-            Motif(one.name, one.alternative, one.frequencies, one.sites, both, pseudocount)
-        )
+        motifs.append(Motif(one.name, one.alternative, one.frequencies, both, pseudocount))
     if not motifs:
         raise InputError("holds no motif, expected some in the format of MEME or JASPAR", path=path)
     return motifs
@@ -177,6 +178,8 @@ def choose(motifs: Sequence[Motif], names: Iterable[str], path: str | Path) -> l
             [one for one in motifs if one.name.casefold().rpartition(".")[0] == asked],
             [one for one in motifs if one.alternative == name],
             [one for one in motifs if one.alternative.casefold() == asked],
+            # HOCOMOCO's names begin with the factor's: CTCF.H12CORE.0.P.B
+            [one for one in motifs if one.name.casefold().partition(".")[0] == asked],
         )
         found = next((way for way in ways if way), [])
         if not found:
@@ -204,7 +207,6 @@ class _Parsed(NamedTuple):
     name: str
     alternative: str
     frequencies: Frequencies
-    sites: float | None
 
 
 def _lines(stream: BinaryIO, path: str | Path) -> Iterator[_Line]:
@@ -241,8 +243,7 @@ def _meme(lines: Sequence[_Line], path: str | Path) -> Iterator[_Parsed]:
                 f"motif {name!r} has no letter-probability matrix", path=path, line=head.number
             )
         frequencies = _meme_matrix(name, body[at], body[at + 1 :], path)
-        sites = _number_after("nsites", body[at].text)
-        yield _Parsed(head.number, name, alternative, frequencies, sites or None)
+        yield _Parsed(head.number, name, alternative, frequencies)
 
 
 def _meme_matrix(name: str, head: _Line, body: Sequence[_Line], path: str | Path) -> Frequencies:
@@ -252,7 +253,7 @@ def _meme_matrix(name: str, head: _Line, body: Sequence[_Line], path: str | Path
         raise InputError(
             f"found alength= {letters:g}, expected 4: motifs of DNA", path=path, line=head.number
         )
-    end = next((i for i, line in enumerate(body) if not _begins_a_number(line.text)), len(body))
+    end = next((i for i, line in enumerate(body) if not NUMBER.match(line.text)), len(body))
     rows = body[:end]
     width = _number_after("w", head.text)
     if not rows or (width is not None and len(rows) != width):
@@ -283,10 +284,10 @@ def _refuse_other_alphabet(lines: Sequence[_Line], path: str | Path) -> None:
             )
 
 
-def _meme_background(lines: Sequence[_Line], path: str | Path) -> tuple[float, ...] | None:
-    """Read the background letter frequencies of MEME's text, if it states them."""
+def _background(lines: Sequence[_Line], path: str | Path, *, meme: bool) -> tuple[float, ...]:
+    """Read the background letter frequencies that MEME's text states."""
     for i, line in enumerate(lines):
-        if not line.text.startswith("Background letter frequencies"):
+        if not meme or not line.text.startswith("Background letter frequencies"):
             continue
         found: list[str] = []
         for row in lines[i + 1 :]:
@@ -305,7 +306,7 @@ def _meme_background(lines: Sequence[_Line], path: str | Path) -> tuple[float, .
                 line=lines[i + 1].number,
             )
         return tuple(share / sum(shares) for share in shares)
-    return None
+    raise InputError("states no background; give --background uniform or A,C,G,T", path=path)
 
 
 def _jaspar(lines: Sequence[_Line], path: str | Path) -> Iterator[_Parsed]:
@@ -338,6 +339,7 @@ def _jaspar_motif(head: _Line, rows: Sequence[_Line], path: str | Path) -> _Pars
             line=head.number,
         )
     counts: list[list[float]] = []
+    lettered = False
     for letter, row in zip(LETTERS, rows, strict=True):
         fields = re.sub(r"[\[\]]", " ", row.text).split()
         if fields and fields[0].isalpha():
@@ -347,17 +349,23 @@ def _jaspar_motif(head: _Line, rows: Sequence[_Line], path: str | Path) -> _Pars
                     path=path,
                     line=row.number,
                 )
-            fields = fields[1:]
+            fields, lettered = fields[1:], True
         counts.append(_numbers(row, fields, path, len(counts[0]) if counts else None))
     values = np.array(counts).T
+    if not lettered and len(values) == 4 and (abs(values.sum(axis=0) - 1) <= TOLERANCE).all():
+        raise InputError(
+            f"motif {names[0]!r} has 4 rows that add up to 1 each, as HOMER writes 4 positions; "
+            "expected the counts of A, C, G and T: begin the rows with these letters, or turn them",
+            path=path,
+            line=head.number,
+        )
     sums = values.sum(axis=1)
     if not len(sums) or not sums.all():
         raise InputError(
             f"motif {names[0]!r} has a position without a count", path=path, line=head.number
         )
     alternative = names[1] if len(names) > 1 else ""
-    sites = float(sums.max()) if sums.max() > 1 + TOLERANCE else None
-    return _Parsed(head.number, names[0], alternative, values / sums[:, None], sites)
+    return _Parsed(head.number, names[0], alternative, values / sums[:, None])
 
 
 def _numbers(
@@ -366,10 +374,7 @@ def _numbers(
     """Read numbers of 0 or more; refuse another count of them."""
     numbers = []
     for text in fields:
-        try:
-            numbers.append(float(text))
-        except ValueError:
-            numbers.append(np.nan)
+        numbers.append(number(text))
         if not 0 <= numbers[-1] < np.inf:
             raise InputError(
                 f"found {text[:30]!r}, expected a frequency or a count, 0 or more",
@@ -383,13 +388,11 @@ def _numbers(
     return numbers
 
 
+def number(text: str) -> float:
+    """Read a decimal number; NaN where it is none, such as 1_0, which Python takes for one."""
+    return float(text) if NUMBER.fullmatch(text) else np.nan
+
+
 def _number_after(name: str, text: str) -> float | None:
-    found = re.search(rf"\b{name}=\s*([0-9.eE+-]+)", text)
-    try:
-        return float(found[1]) if found else None
-    except ValueError:
-        return None
-
-
-def _begins_a_number(text: str) -> bool:
-    return re.match(r"[-+]?\.?[0-9]", text) is not None
+    found = re.search(rf"\b{name}=\s*({NUMBER.pattern})", text)
+    return float(found[1]) if found else None

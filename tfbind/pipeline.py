@@ -1,15 +1,18 @@
-"""Stages of a stream that go on at once, each in a thread of its own."""
+"""Stages of a stream that go on at once in threads: each in one of its own, or one in several."""
 
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar, cast
 
 from tfbind.errors import InputError
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 AHEAD = 2
 """Items that a stage may be ahead of the next."""
@@ -95,6 +98,40 @@ def _put(item: Any, made: "queue.Queue[Any]", stopped: threading.Event) -> bool:
         except queue.Full:
             continue
     return False
+
+
+def in_order(
+    work: Callable[[Item], Made], items: Iterable[Item], pool: Executor | None, depth: int
+) -> Generator[Made, None, None]:
+    """Work on items in threads, and give what is made in the order of the items.
+
+    Where it ends early, closed or by an error, work that has not begun is called off.
+
+    Parameters
+    ----------
+    work : callable
+        Called in threads.
+    items : iterable
+        Drawn by whoever draws from this, as they are needed.
+    pool : Executor or None
+        The threads; without any, an item is worked on when what it gives is drawn.
+    depth : int
+        Most items that are drawn ahead of the one whose result is in use.
+    """
+    if pool is None:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 class Upto(Generic[Item]):

@@ -67,41 +67,58 @@ class Portal:
         """
         found = self._json(f"files/{accession}/?frame=object&format=json", accession)
         described = self._described(found, accession)
-        if described.accession != accession:
-            former = found.get("alternate_accessions")
-            if not isinstance(former, list) or accession not in former:
-                raise InputError(
-                    f"the portal told of {described.accession} instead", path=accession
-                )
-            self._web.tell(f"{accession} was replaced by {described.accession}, which is taken")
+        self._refuse_other(found, accession)
         return described
 
     def files(self, accession: str) -> list[PortalFile]:
         """Describe all files of an experiment or another dataset that can be downloaded.
 
+        Those that cannot, or are described in another way than the portal's are, are told of.
+
         Raises
         ------
         InputError
-            As `file` does.
+            If there is no such dataset, or the reply lists no files.
         """
         found = self._json(f"{accession}/?format=json", accession)
+        self._refuse_other(found, accession)
         listed = found.get("files")
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise InputError("the portal's reply lists no files for it", path=accession)
         there = [one for one in listed if not one.get("no_file_available")]
         if len(there) < len(listed):
             self._web.tell(f"{accession}: {len(listed) - len(there)} files are not on the portal")
-        return [self._described(one, accession) for one in there]
+        return [file for one in there if (file := self._fit(one, accession))]
+
+    def _fit(self, found: dict[str, Any], dataset: str) -> PortalFile | None:
+        """Describe a file of a dataset; tell of one that cannot be downloaded."""
+        try:
+            return self._described(found, dataset)
+        except InputError as error:
+            name = _text(found.get("accession") or found.get("@id"))[:40] or "a file without a name"
+            self._web.tell(f"{dataset}: left out {name}: {error.message}")
+            return None
+
+    def _refuse_other(self, found: dict[str, Any], asked: str) -> None:
+        """Refuse the description of something else; what was replaced keeps its accession."""
+        told, former = _text(found.get("accession"))[:40], found.get("alternate_accessions")
+        if told == asked:
+            return
+        if not told or not isinstance(former, list) or asked not in former:
+            raise InputError(f"the portal told of {told or 'nothing'} instead", path=asked)
+        self._web.tell(f"{asked} was replaced by {told}, which is taken")
 
     def _json(self, path: str, accession: str) -> dict[str, Any]:
         url = urljoin(self._url, path)
 
         def ask() -> bytes:
             with self._web.reply(url, {"Accept": "application/json"}, accession) as reply:
-                text: bytes = reply.read(LONGEST_REPLY)
-                if reply.length:  # `read` of so many bytes says nothing of those that are missing
-                    raise PassingError(f"the reply from {urlsplit(url).netloc} broke off")
-                return text
+                text = bytearray()
+                while block := self._web.read(reply, LONGEST_REPLY - len(text)):
+                    text += block
+                if reply.length:  # no error says that some are missing
+                    raise PassingError(f"the reply from {urlsplit(reply.url).netloc} broke off")
+                return bytes(text)
 
         text = self._web.retrying(ask, accession)
         try:

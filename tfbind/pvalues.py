@@ -1,7 +1,6 @@
 """How likely a score of a motif is by chance."""
 
 import numpy as np
-import numpy.typing as npt
 
 from tfbind.motifs import Motif
 
@@ -36,7 +35,9 @@ class ScoreDistribution:
     def threshold(self, pvalue: float) -> float:
         """Give the score that a random word reaches with a probability of at most `pvalue`.
 
-        It lies halfway between the last score that is too likely and the first that is not.
+        It lies halfway between the last score that is too likely and the first that is not. As
+        scores are known to within the rounding only, so is the probability: where scores lie as
+        near to each other as that, a word just below may pass.
 
         Returns
         -------
@@ -52,19 +53,3 @@ class ScoreDistribution:
             return (self._least - self._error) * STEP
         there = first + int(np.argmax(self._reached[first:] < self._reached[first])) - 1
         return (self._least + (first - 1 + there) / 2) * STEP
-
-    def pvalues(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Give the probability that a random word has a score or a higher one.
-
-        Parameters
-        ----------
-        scores : ndarray, shape (n,), float32, bits
-
-        Returns
-        -------
-        ndarray, shape (n,), float64
-            Never less than the true one; that of a score lower by the rounding at most.
-        """
-        cells = np.ceil(scores.astype(float) / STEP - self._error) - self._least
-        inside = np.clip(np.nan_to_num(cells, neginf=0), 0, len(self._reached) - 1)
-        return np.asarray(self._reached[inside.astype(np.int64)])

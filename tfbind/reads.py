@@ -8,19 +8,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BufferedReader, FileIO, RawIOBase
+from io import BufferedReader, FileIO
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pysam
 
 from tfbind.errors import InputError, three
+from tfbind.pipeline import ahead
 from tfbind.regions import SPAN
-from tfbind.text import BGZF_END, GZIP_MAGIC, HEAD, is_bgzf
+from tfbind.text import BGZF_END, GZIP_MAGIC, Watched, is_bgzf
 
 REVERSE = 16
 UNMAPPED, SECONDARY, FAILED, DUPLICATE, SUPPLEMENTARY = 4, 256, 512, 1024, 2048
@@ -32,6 +33,14 @@ BATCH = 1 << 16
 
 CHUNK = 1 << 18
 """Bytes that are handed to htslib at once."""
+
+CRAM_ENDS = {
+    b"CRAM\x02\x01": bytes.fromhex("0b000000ffffffff0fe0454f460000000001000001000606010001000100"),
+    b"CRAM\x03": bytes.fromhex(
+        "0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b"
+    ),
+}
+"""What a CRAM of a version ends in: a container of no reads."""
 
 END = 1 << 62
 """A place behind all others, where reads without one lie."""
@@ -54,7 +63,10 @@ _CRAM_FIELDS = "required_fields=0x3e"
 
 @dataclass(frozen=True)
 class Reads:
-    """A batch of mapped reads, in the order of their starts.
+    """A batch of reads, in the order of their starts.
+
+    Those that are aligned nowhere come last, or where their mate is; all of them have the flag
+    `UNMAPPED`, and contigs, starts and ends without a meaning.
 
     Attributes
     ----------
@@ -164,30 +176,19 @@ class ReadFile:
         status = os.fstat(stream.fileno())
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         try:
-            # A copy of its own: the stream may be closed while a read of it is under way.
-            self._source = _Source(os.dup(stream.fileno()))
+            self._source = _Source(stream.fileno(), path)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", path=path) from error
-        try:
-            self._file = pysam.AlignmentFile(self._source.out, format_options=[_CRAM_FIELDS])
-        except (OSError, ValueError) as error:
-            self._source.close()
-            raise InputError(
-                self._source.wrong
-                or "holds no alignments that can be read; expected BAM, CRAM or SAM with a header "
-                "that names the contigs",
-                path=path,
-            ) from error
-        header = self._file.header
-        self.contigs: dict[str, int] = dict(zip(header.references, header.lengths, strict=True))
+        # Nothing interrupts htslib while it waits for bytes, so it waits in a thread, from the
+        # header on.
+        self._drawn = ahead(_drawn(self._source, path))
+        self.contigs: dict[str, int] = next(self._drawn)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # by a damaged file: told already
-            self._file.close()
-        self._source.close()
+        self._drawn.close()
 
     @property
     def consumed(self) -> int:
@@ -216,22 +217,23 @@ class ReadFile:
             )
 
     def __iter__(self) -> Iterator[tuple[Reads, int]]:
-        """Yield batches of mapped reads.
+        """Yield batches of reads, once.
 
         Yields
         ------
         reads : Reads
+            Unmapped ones included.
         upto : int
-            The place of the last on an axis on which contig i begins at `i * SPAN`; no later read
-            starts before it.
+            The place of the last on an axis on which contig i begins at `i * SPAN`, `END` if it has
+            none; no later read starts before it.
 
         Raises
         ------
         InputError
-            If the file is not sorted, or is damaged or cut short.
+            If the file is not sorted, or is damaged or cut short, which may be known only at its
+            end.
         """
-        drawn = map(_FIELDS, self._file.fetch(until_eof=True))
-        while len(fields := self._draw(drawn)):
+        for fields in self._drawn:
             mapped = (fields["contig"] >= 0) & (fields["start"] >= 0)
             starts = fields["start"].astype(np.int64)
             places = np.where(mapped, fields["contig"] * np.int64(SPAN) + starts, END)
@@ -244,16 +246,6 @@ class ReadFile:
                 Reads(flags, fields["quality"], fields["contig"], starts, ends),
                 self._last,
             )
-        if self._source.wrong:
-            raise InputError(self._source.wrong, path=self.path)
-
-    def _draw(self, drawn: Iterator[object]) -> npt.NDArray[np.void]:
-        try:
-            return np.fromiter(islice(drawn, BATCH), READ)
-        except OSError as error:
-            self._source.close()
-            wrong = self._source.wrong or "is damaged; copy or make the file again"
-            raise InputError(wrong, path=self.path) from error
 
     def _check_order(self, places: npt.NDArray[np.int64]) -> None:
         back = np.flatnonzero(np.diff(places, prepend=self._last) < 0)
@@ -270,94 +262,129 @@ class ReadFile:
 
     def _shown(self, place: int) -> str:
         if place == END:
-            return "no place"
+            return "no place (unmapped, or on a contig that the header lacks)"
         contig, start = divmod(place, SPAN)
         return f"{list(self.contigs)[contig]}:{start + 1}"
 
 
-class _Stored(RawIOBase):
-    """A file as it is stored, of which the first bytes are looked at and the last remembered."""
+def _drawn(source: "_Source", path: str) -> Iterator[Any]:
+    """Yield the contigs and their sizes, then the fields of reads in batches."""
+    with open(source.out, "rb", buffering=0) as out:
+        try:
+            file = pysam.AlignmentFile(out.fileno(), format_options=[_CRAM_FIELDS])
+        except (OSError, ValueError) as error:
+            raise source.wrong or InputError(
+                "holds no alignments that can be read; expected BAM, CRAM or SAM with a header "
+                "that names the contigs",
+                path=path,
+            ) from error
+        try:
+            yield dict(zip(file.references, file.lengths, strict=True))
+            yield from _batches(file, source, path)
+            while out.read(CHUNK):
+                pass  # what stands behind the end, so that it is judged too
+        finally:
+            with suppress(OSError):  # by a damaged file: told already
+                file.close()
+    if source.wrong:
+        raise source.wrong
 
-    def __init__(self, file: int) -> None:
-        self._file = file
-        self.head = b""
-        while len(self.head) < HEAD and (chunk := os.read(file, HEAD - len(self.head))):
-            self.head += chunk  # a pipe may give a few bytes at a time
-        self._rest = self.last = self.head
-        self.consumed = 0
 
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._file)
-        super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        chunk = self._rest[: len(view)] or os.read(self._file, len(view))
-        self._rest = self._rest[len(chunk) :]
-        view[: len(chunk)] = chunk
-        self.last = (self.last + chunk[-len(BGZF_END) :])[-len(BGZF_END) :]
-        self.consumed += len(chunk)
-        return len(chunk)
+def _batches(
+    file: pysam.AlignmentFile, source: "_Source", path: str
+) -> Iterator[npt.NDArray[np.void]]:
+    drawn = map(_FIELDS, file.fetch(until_eof=True))
+    count = 0
+    while True:
+        fields: list[Any] = []
+        try:
+            fields.extend(islice(drawn, BATCH))
+        except OSError as error:
+            number = count + len(fields) + 1
+            raise source.wrong or InputError(
+                f"read {number:,} is damaged or cut short; copy or make the file again", path=path
+            ) from error
+        if not fields:
+            return
+        count += len(fields)
+        yield np.fromiter(fields, READ, len(fields))
 
 
 class _Source:
     """A stream that htslib reads through a pipe, decompressed here and watched.
 
-    htslib looks for the empty block at the end of a BAM only where it can seek, and its own threads
-    hang where a pipe is cut short. Decompressing does not hold up the thread that parses.
+    htslib looks for the mark at the end of a BAM only where it can seek, for that of a CRAM not at
+    all, and its own threads hang where a pipe is cut short. Decompressing does not hold up the
+    thread that parses.
 
     Parameters
     ----------
     file : int
-        A descriptor, closed at the end.
+        A descriptor, of which a copy is read: it may be closed while a read of it is under way.
+    path : str
+        The name for messages.
 
     Attributes
     ----------
     out : int
-        The descriptor for htslib.
+        The descriptor for htslib; who takes it closes it.
     consumed : int
         Bytes so far, as they are stored.
-    wrong : str
-        What is wrong with the stream, known when htslib finds no more; empty if nothing is.
+    wrong : exception or None
+        What is wrong with the stream, known when htslib finds no more.
+
+    Raises
+    ------
+    OSError
+        Where there is no descriptor left.
     """
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, path: str) -> None:
         self.consumed = 0
-        self.wrong = ""
-        # Until the first bytes are there Ctrl-C works, as it does not while htslib waits.
-        stored = _Stored(file)
-        self.out, into = os.pipe()
+        self.wrong: BaseException | None = None
+        self._path = path
+        stored = open(os.dup(file), "rb", buffering=0)  # noqa: SIM115  (closed by the thread)
+        try:
+            self.out, into = os.pipe()
+        except OSError:
+            stored.close()
+            raise
         threading.Thread(target=self._pump, args=(stored, into), daemon=True).start()
 
-    def _pump(self, stored: _Stored, into: int) -> None:
+    def _pump(self, stored: FileIO, into: int) -> None:
         with stored, open(into, "wb", buffering=0) as out:
             try:
                 self._copy(stored, out)
             except BrokenPipeError:
                 pass  # nobody reads on
             except (EOFError, gzip.BadGzipFile, zlib.error):
-                self.wrong = "is damaged or cut short; copy or make the file again"
+                self.wrong = self._error("is damaged or cut short; copy or make the file again")
             except OSError as error:
-                self.wrong = f"cannot be read: {error.strerror}"
+                self.wrong = self._error(f"cannot be read: {error.strerror}")
+            except BaseException as error:  # or else it would read as the end of the file
+                self.wrong = error
 
-    def _copy(self, stored: _Stored, out: FileIO) -> None:
-        buffered = cast(BinaryIO, BufferedReader(stored, CHUNK))
-        packed = stored.head.startswith(GZIP_MAGIC)
+    def _copy(self, stored: FileIO, out: FileIO) -> None:
+        watched = Watched(stored)
+        buffered = cast(BinaryIO, BufferedReader(watched, CHUNK))
+        packed = watched.head.startswith(GZIP_MAGIC)
         plain = cast(BinaryIO, gzip.GzipFile(fileobj=buffered)) if packed else buffered
         while chunk := plain.read(CHUNK):
-            self.consumed = stored.consumed
+            self.consumed = watched.consumed
             rest = memoryview(chunk)
             while rest:
                 rest = rest[out.write(rest) :]
-        if is_bgzf(stored.head) and not stored.last.endswith(BGZF_END):
-            self.wrong = "is cut short: no end-of-file block; copy or make the file again"
+        if not watched.last.endswith(_end_mark(watched.head)):
+            self.wrong = self._error(
+                "is cut short: no end-of-file mark; copy or make the file again"
+            )
 
-    def close(self) -> None:
-        """Read no more."""
-        if self.out >= 0:
-            os.close(self.out)
-            self.out = -1
+    def _error(self, message: str) -> InputError:
+        return InputError(message, path=self._path)
+
+
+def _end_mark(head: bytes) -> bytes:
+    """Give the bytes that a whole file ends in, told by its first ones; none if any will do."""
+    if is_bgzf(head):
+        return BGZF_END
+    return next((mark for magic, mark in CRAM_ENDS.items() if head.startswith(magic)), b"")

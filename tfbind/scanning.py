@@ -4,29 +4,31 @@ A hit is a place and a strand; its score is the sum of the motif's log-odds ther
 over a base that is not A, C, G or T has the score minus infinity, so no threshold lets it pass.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
-from typing import NamedTuple, TypeVar
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from lightmotif.lib import ScoringMatrix, StripedScores, StripedSequence, stripe
 
-from tfbind.covered import Chunk, Cover, Places, Ranges
+from tfbind.covered import Chunk, Cover, Floats, Places, Ranges
 from tfbind.genome import Genome
 from tfbind.intervals import merged
 from tfbind.motifs import LETTERS, Motif
-
-Floats = npt.NDArray[np.float32]
+from tfbind.pipeline import in_order
 
 CHUNK = 1 << 16
 """Places that are scored at once: few enough for their scores to stay in a cache."""
 
-AHEAD = 8
-"""Chunks that are scored, or wait for it, while those before are used."""
+HITS = 1 << 18
+"""Hits that random bases give in places that are scored at once, at most: 21 bytes each, and some
+100 while they are put in order."""
 
-Made = TypeVar("Made")
+AHEAD = 8
+"""Chunks that are scored, or wait for it, while those before are used; so also the threads that
+are of use."""
 
 _BASES = (LETTERS + "N").encode().ljust(256, b"N")
 
@@ -176,7 +178,8 @@ def best_hits(
         return chunk.some, _best_of_chunk(chunk, scanners, widest)
 
     best = Best.none(len(scanners), len(starts))
-    for some, here in _each(work, cover.chunks(genome, contig, CHUNK, widest), pool):
+    read = functools.partial(genome.codes, contig)
+    for some, here in in_order(work, cover.chunks(read, CHUNK, widest), pool, AHEAD):
         better = here.scores > best.scores[:, some]
         np.copyto(best.scores[:, some], here.scores, where=better)
         np.copyto(best.starts[:, some], here.starts, where=better)
@@ -206,22 +209,6 @@ def _best_of_chunk(chunk: Chunk, scanners: Sequence[Scanner], widest: int) -> Be
     return best
 
 
-def _each(
-    work: Callable[[Chunk], Made], chunks: Iterable[Chunk], pool: Executor | None
-) -> Iterator[Made]:
-    """Work on chunks, in threads if there are any, and give what was made in order."""
-    if pool is None:
-        yield from map(work, chunks)
-        return
-    waiting: deque[Future[Made]] = deque()
-    for chunk in chunks:
-        waiting.append(pool.submit(work, chunk))
-        if len(waiting) > AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def all_hits(
     genome: Genome,
     contig: str,
@@ -231,9 +218,14 @@ def all_hits(
     thresholds: Sequence[float],
     pool: Executor | None = None,
     *,
+    pvalue: float = 1.0,
     before: int | None = None,
 ) -> Iterator[Hits]:
     """Find every hit that lies wholly inside an interval, each once.
+
+    What is held does not grow with the motifs, nor with the p-value: the more hits are to be
+    expected, the fewer places are scored at once. `AHEAD` + 1 chunks are made or wait, each with
+    about `HITS` hits at most, or those of one place.
 
     Parameters
     ----------
@@ -241,6 +233,10 @@ def all_hits(
         As in `best_hits`.
     thresholds : sequence of float, bits
         One a motif: the least score of a hit. Finite, or infinity for no hit.
+    pvalue : float
+        What the thresholds stand for: the share of random places, on either strand, that are hits
+        of a motif. It decides nothing but how much is held at once; 1 is safe, and slow for many
+        motifs.
     before : int, optional, base pairs
         Only hits that begin before this place.
 
@@ -258,8 +254,10 @@ def all_hits(
         hits = _hits_of_chunk(chunk, scanners, thresholds, widest, limit)
         return hits._replace(starts=cover.on_contig(hits.starts + chunk.first))
 
-    chunks = cover.chunks(genome, contig, CHUNK, widest, limit)
-    yield from (hits for hits in _each(work, chunks, pool) if len(hits.starts))
+    expected = 2 * len(scanners) * pvalue
+    places = CHUNK if expected * CHUNK <= HITS else max(int(HITS / expected), 1)
+    chunks = cover.chunks(functools.partial(genome.codes, contig), places, widest, limit)
+    yield from (hits for hits in in_order(work, chunks, pool, AHEAD) if len(hits.starts))
 
 
 def _hits_of_chunk(
@@ -320,6 +318,8 @@ def hits_of_runs(
     scanners: Sequence[Scanner],
     thresholds: Sequence[float],
     pool: Executor | None = None,
+    *,
+    pvalue: float = 1.0,
 ) -> Iterator[tuple[str, Hits]]:
     """Find every hit inside intervals that come in order, each once.
 
@@ -329,7 +329,7 @@ def hits_of_runs(
     runs : iterable of Run
         Starts ascend from a run to the next as well, where it is on the same contig; no contig
         comes back.
-    scanners, thresholds, pool
+    scanners, thresholds, pool, pvalue
         As in `all_hits`.
 
     Yields
@@ -341,7 +341,7 @@ def hits_of_runs(
     held: Run | None = None
 
     def hits(run: Run, before: int | None) -> Iterator[tuple[str, Hits]]:
-        found = all_hits(genome, *run, scanners, thresholds, pool, before=before)
+        found = all_hits(genome, *run, scanners, thresholds, pool, pvalue=pvalue, before=before)
         return ((run.contig, some) for some in found)
 
     for run in runs:

@@ -7,9 +7,8 @@ W56-W62 (2013).
 
 import functools
 import itertools
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from tfbind.bins import Run
 from tfbind.genome import UNKNOWN, Genome, base_codes
 from tfbind.intervals import bed_lines
+from tfbind.pipeline import in_order
 
 Made = TypeVar("Made")
 Stretch = tuple[str, list[tuple[int, int]]]
@@ -205,17 +205,8 @@ def along(
         asked, known = sum(high - low for low, high in parts), ~np.isnan(values).all(1)
         return asked, int(known.sum()), make(contig, start, values)
 
-    waiting: deque[Future[tuple[int, int, Made]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        try:
-            for stretch in stretches(runs, length):
-                waiting.append(pool.submit(work, stretch))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # given up before the end, what has not begun is not done
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield from in_order(work, stretches(runs, length), pool, 2 * threads)
 
 
 def bedgraph_lines(contig: str, start: int, values: npt.NDArray[np.float32]) -> bytes:

@@ -1,7 +1,7 @@
 """Whether a submission to the ENCODE-DREAM challenge is what its scorer wants."""
 
 from collections.abc import Iterable, Iterator
-from io import BufferedReader, RawIOBase
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -60,8 +60,11 @@ def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def read_submission(stream: BinaryIO, path: str | Path) -> IntervalReader:
+class SubmissionReader(IntervalReader):
     """Read a submission as bins; refuse all that the challenge's scorer would not skip.
+
+    A line that is no bin is told only when those before it are given, so that what else may be
+    wrong with them can be told first.
 
     Parameters
     ----------
@@ -73,33 +76,72 @@ def read_submission(stream: BinaryIO, path: str | Path) -> IntervalReader:
     Raises
     ------
     InputError
-        If it is not gzip; while it is read, at a line that is no bin.
+        If the text is not compressed, or twice.
     """
-    peeked = BufferedReader(cast(RawIOBase, stream))
-    if not peeked.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
-        raise InputError("is not compressed, expected gzip; compress it with gzip -n", path=path)
-    blocks = text_blocks(cast(BinaryIO, peeked), path)
-    return IntervalReader(stream_of(_bare_lines(blocks, path)), path)
 
-
-def _bare_lines(blocks: Iterator[bytes], path: str | Path) -> Iterator[bytes]:
-    """Pass blocks of whole lines on; refuse what is no line of a submission."""
-    line = 1
-    for block in blocks:
-        if line == 1 and block.startswith(GZIP_MAGIC):
+    def __init__(self, stream: BinaryIO, path: str | Path) -> None:
+        self._at_end: InputError | None = None
+        self._behind_batch: InputError | None = None
+        blocks = text_blocks(stream, path, exact=True)
+        first = next(blocks, b"")
+        if first.startswith(GZIP_MAGIC):
             raise InputError("is compressed twice, expected once; undo one by zcat", path=path)
-        text = b"\n" + block
-        places = [
-            (at, what)
-            for letter, mark, what in NO_BINS
-            if letter in block and (at := text.find(mark)) >= 0
-        ]
-        if places:
-            at, what = min(places)
-            number = line + block.count(b"\n", 0, at)
-            raise InputError(f"found {what}", path=path, line=number)
-        line += block.count(b"\n")
-        yield block
+        super().__init__(stream_of(self._bare_lines(chain([first], blocks))), path)
+
+    def __iter__(self) -> Iterator[Intervals]:
+        """Yield batches.
+
+        Raises
+        ------
+        InputError
+            At the first line that is no bin.
+        """
+        for batch in super().__iter__():
+            yield batch
+            if self._behind_batch is not None:
+                raise self._behind_batch
+        if self._at_end is not None:
+            raise self._at_end
+
+    def _bare_lines(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass whole lines on, up to the first that no submission has."""
+        line = 1
+        for block in blocks:
+            if (odd := _odd_line(block)) is not None:
+                start, what = odd
+                number = line + block.count(b"\n", 0, start)
+                self._at_end = InputError(f"found {what}", path=self.path, line=number)
+                yield block[:start]
+                return
+            line += block.count(b"\n")
+            yield block
+
+    def _parse(self, text: bytes, numbers: npt.NDArray[np.int64]) -> Intervals:
+        try:
+            return super()._parse(text, numbers)
+        except InputError as error:
+            good = 0 if error.line is None else int(np.searchsorted(numbers, error.line))
+            if not good:
+                raise
+            self._behind_batch = error
+            lines = text.splitlines(keepends=True)[:good]
+            return super()._parse(b"".join(lines), numbers[:good])
+
+
+def _odd_line(block: bytes) -> tuple[int, str] | None:
+    """Find the start of the first line that readers of intervals skip or forgive, and why."""
+    text = b"\n" + block
+    places = [
+        (at, what)
+        for letter, mark, what in NO_BINS
+        if letter in block and (at := text.find(mark)) >= 0
+    ]
+    if block and not block.endswith(b"\n"):
+        places.append((len(block), "a last line without its newline, expected one behind each"))
+    if not places:
+        return None
+    at, what = min(places)
+    return block.rfind(b"\n", 0, at) + 1, what
 
 
 class Submission:

@@ -10,12 +10,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from tfbind.covered import Floats, Places
+
 Doubles = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 Number = TypeVar("Number", np.float32, np.float64, np.int64)
 
-VALUES_AT_ONCE = 1 << 17
+SORTED_AT_ONCE = 1 << 17
 """Values that are sorted at once, unless one interval has more: few enough for a cache."""
 
 
@@ -106,7 +106,7 @@ def _of_like_length(chosen: Places, lengths: Places) -> Iterator[Places]:
     at = 0
     while at < len(chosen):
         alike = int(np.searchsorted(lengths, 2 * lengths[at], "right"))
-        fitting = max(VALUES_AT_ONCE // int(lengths[alike - 1]), 1)
+        fitting = max(SORTED_AT_ONCE // int(lengths[alike - 1]), 1)
         yield chosen[at : min(alike, at + fitting)]
         at = min(alike, at + fitting)
 

@@ -2,24 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tfbind.covered import Cover, Floats, Places
 from tfbind.errors import InputError
-from tfbind.genome import LONGEST, Genome
+from tfbind.genome import Genome
 from tfbind.intervals import COLUMN_NAMES, Intervals
 from tfbind.lines import with_columns
-from tfbind.measures import Measure, Statistic, Stretch
-from tfbind.summaries import Floats, Places, maxima, means, quantiles, sums
+from tfbind.measures import APART, Measure, Pieces, Statistic
+from tfbind.summaries import maxima, means, quantiles, sums
 
 BLOCK = 1 << 20
-"""Base pairs that are read at once; a longer bin is read in parts."""
-
-GAP = 1 << 13
-"""Base pairs between bins that take less time to read than to begin anew behind them."""
+"""Base pairs that are summarised at once; a longer bin is read in parts."""
 
 VALUES_AT_ONCE = 1 << 21
 """Values of a table that are held at once, unless one row has more."""
@@ -28,90 +25,41 @@ UNKNOWN_TEXT = "NA"
 """What R and pandas take for a missing value, and no tool for the end of a column."""
 
 
-@dataclass(frozen=True)
-class _Parts:
+class _Parts(NamedTuple):
     """Parts of bins, none longer than a block, in the order of the genome.
 
     Attributes
     ----------
     owners : ndarray, shape (parts,), int64
         The bin that each is of.
-    codes : ndarray, shape (parts,), int32
-        Contigs.
     starts, ends, limits : ndarray, shape (parts,), int64, base pairs
-        A limit is where the whole bin ends.
+        On the axis of `Pieces`; a limit is where the whole bin ends.
     """
 
     owners: Places
-    codes: npt.NDArray[np.int32]
     starts: Places
     ends: Places
     limits: Places
 
     @classmethod
-    def of(cls, codes: npt.NDArray[np.int32], starts: Places, ends: Places) -> "_Parts":
-        """Cut bins into parts."""
+    def of(cls, starts: Places, ends: Places) -> "_Parts":
+        """Cut bins into parts, each from its own start on, whatever lies beside it."""
         counts = -(-(ends - starts) // BLOCK)
         owners = np.repeat(np.arange(len(starts)), counts)
         before = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
         firsts = starts[owners] + before * BLOCK
-        order = np.lexsort((firsts, codes[owners]))
+        order = np.argsort(firsts, kind="stable")
         owners, firsts = owners[order], firsts[order]
-        lasts = np.minimum(firsts + BLOCK, ends[owners])
-        return cls(owners, codes[owners], firsts, lasts, ends[owners])
+        return cls(owners, firsts, np.minimum(firsts + BLOCK, ends[owners]), ends[owners])
 
-    def groups(self) -> "tuple[Places, Places]":
-        """Find parts that are read at once: on one contig, without long gaps.
-
-        Returns
-        -------
-        firsts : ndarray, shape (groups,), int64
-            Index of each group's first part.
-        ends : ndarray, shape (groups,), int64, base pairs
-        """
-        apart = self.codes.astype(np.int64) * LONGEST  # as if contigs lay one behind the other
-        reach = np.maximum.accumulate(self.ends + apart)
-        breaks = (
-            (np.diff(self.codes) != 0)
-            | (np.diff(self.starts // BLOCK) != 0)
-            | ((self.starts + apart)[1:] - reach[:-1] > GAP)
-        )
-        firsts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
-        return firsts, np.maximum.reduceat(self.ends, firsts)
-
-    def bundles(self) -> "Iterator[tuple[slice, Places, list[tuple[int, int, int]]]]":
-        """Yield parts whose values are summarised at once.
-
-        Yields
-        ------
-        chosen : slice
-            Of the parts.
-        shifts : ndarray, shape (parts,), int64
-            From a place on the contig to its place among the values.
-        stretches : list of (code, start, end)
-            What is to be read, one behind the other.
-        """
-        if not len(self.owners):
-            return
-        firsts, ends = self.groups()
-        starts = self.starts[firsts]
-        passed = np.concatenate([[0], np.cumsum(ends - starts)])
-        cuts = np.flatnonzero(np.diff(passed[:-1] // BLOCK)) + 1
-        lasts = np.append(firsts[1:], len(self.owners))
-        for some in np.split(np.arange(len(firsts)), cuts):
-            places = passed[some] - passed[some[0]] - starts[some]
-            yield (
-                slice(int(firsts[some[0]]), int(lasts[some[-1]])),
-                np.repeat(places, lasts[some] - firsts[some]),
-                list(
-                    zip(
-                        self.codes[firsts[some]].tolist(),
-                        starts[some].tolist(),
-                        ends[some].tolist(),
-                        strict=True,
-                    )
-                ),
-            )
+    def bundles(self) -> "Iterator[_Parts]":
+        """Yield parts that are read at once: they cover two blocks, at most."""
+        reach = np.maximum.accumulate(self.ends)
+        fresh = reach - np.maximum(self.starts, np.append(0, reach[:-1]))
+        cuts = np.flatnonzero(np.diff(np.cumsum(fresh) // BLOCK)) + 1
+        for first, last in zip([0, *cuts], [*cuts, len(fresh)], strict=True):
+            if first < last:
+                yield _Parts(*(column[first:last] for column in self))
 
 
 class _Tally:
@@ -170,11 +118,10 @@ class Table:
 
     def __init__(self, genome: Genome, measures: Sequence[Measure], flank: int = 0) -> None:
         self.columns = [column for measure in measures for column in measure.columns]
-        _refuse_twins(self.columns)
+        refuse_twins(self.columns)
         self._genome = genome
         self._measures = measures
         self._flank = flank
-        self._margin = max((measure.margin for measure in measures), default=0)
         self._sorts = any(
             not isinstance(one, str) for measure in measures for one in measure.statistics.values()
         )
@@ -193,7 +140,7 @@ class Table:
             If two columns have one name.
         """
         names = [*COLUMN_NAMES, *carried, *self.columns]
-        _refuse_twins(names)
+        refuse_twins(names)
         return "\t".join(names).encode() + b"\n"
 
     def summarised(
@@ -213,13 +160,10 @@ class Table:
         Intervals, ndarray
             In order, as `rows` gives them, few enough to be held in memory.
         """
-        step = max(VALUES_AT_ONCE // len(self.columns), 1)
+        most = max(VALUES_AT_ONCE // len(self.columns), 1)
         for batch, names in batches:
-            for first in range(0, len(batch), step):
-                chosen = np.zeros(len(batch), bool)
-                chosen[first : first + step] = True
-                some = batch if step >= len(batch) else batch.select(chosen)
-                yield some, self.rows(some, names, path)
+            for part in batch.parts(most):
+                yield part, self.rows(part, names, path)
 
     def rows(self, batch: Intervals, names: Sequence[str], path: str) -> Floats:
         """Summarise each bin of a batch.
@@ -247,25 +191,31 @@ class Table:
             [_Tally(len(batch), list(measure.statistics.values())) for _ in measure.names]
             for measure in self._measures
         ]
-        parts = _Parts.of(batch.codes, starts, ends)
-        for chosen, shifts, places in parts.bundles():
-            stretches = [
-                Stretch(self._genome, names[code], start, end, self._margin)
-                for code, start, end in places
-            ]
-            firsts, lasts = parts.starts[chosen] + shifts, parts.ends[chosen] + shifts
-            for measure, some in zip(self._measures, tallies, strict=True):
-                inside = np.minimum(lasts, parts.limits[chosen] + shifts - (measure.width - 1))
-                read = zip(*(measure.read(stretch) for stretch in stretches), strict=True)
-                for tally, values in zip(some, read, strict=True):
-                    tally.add(
-                        np.concatenate(values),
-                        parts.owners[chosen],
-                        firsts,
-                        np.maximum(inside, firsts),
-                    )
+        contigs = batch.codes.astype(np.int64) * APART
+        for parts in _Parts.of(contigs + starts, contigs + ends).bundles():
+            self._add(parts, names, tallies)
         rows = [column for some in tallies for tally in some for column in tally.columns()]
         return np.array(rows, np.float32).reshape(len(rows), len(batch)).T
+
+    def _add(
+        self, parts: _Parts, names: Sequence[str], tallies: Sequence[Sequence[_Tally]]
+    ) -> None:
+        """Read what is under parts of bins once, and take it in."""
+        before, behind, beyond = np.max(
+            [(one.before, one.behind, one.width - 1 - one.before) for one in self._measures], axis=0
+        )
+        ends = np.minimum(parts.ends + beyond, parts.limits + behind)
+        pieces = Pieces(self._genome, names, Cover(parts.starts - before, ends))
+        along = pieces.cover.starts + before - parts.starts
+        for measure, some in zip(self._measures, tallies, strict=True):
+            firsts = parts.starts + along - measure.before
+            lasts = np.minimum(
+                parts.ends + along - measure.before,
+                parts.limits + along + measure.behind - measure.width + 1,
+            )
+            for tally, values in zip(some, measure.read(pieces), strict=True):
+                begins = np.minimum(firsts, len(values))
+                tally.add(values, parts.owners, begins, np.maximum(lasts, begins))
 
     def _spans(self, batch: Intervals, names: Sequence[str], path: str) -> tuple[Places, Places]:
         """Give the starts and ends of bins with their flanks."""
@@ -301,7 +251,13 @@ def _text(column: Floats) -> pa.Array:
     return numbers.cast(pa.string()).fill_null(UNKNOWN_TEXT)
 
 
-def _refuse_twins(names: Sequence[str]) -> None:
+def refuse_twins(names: Sequence[str]) -> None:
+    """Refuse columns of which two have one name: what reads tables finds only one of them.
+
+    Raises
+    ------
+    InputError
+    """
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{count} columns would be named {name!r}; give them other names")

@@ -5,17 +5,17 @@ environment and the certificates of the system.
 """
 
 import re
+import string
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse, InvalidURL
+from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from ssl import SSLCertVerificationError
-from typing import TypeVar
+from typing import IO, TypeVar
 from urllib import request
 from urllib.error import HTTPError, URLError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from tfbind import __version__
 from tfbind.errors import InputError
@@ -27,6 +27,8 @@ ADVICE = {
     404: "there is no such thing; check the accession",
 }
 LONGEST_WAIT = 600.0
+BLOCK = 1 << 18
+"""Bytes of a reply that are read at once."""
 
 Result = TypeVar("Result")
 
@@ -69,6 +71,39 @@ class Patience:
     wait: float = 1.0
 
 
+class _Redirects(request.HTTPRedirectHandler):
+    """Go where a server sends on to, and remember where that is.
+
+    Attributes
+    ----------
+    url : str
+        What was asked for last.
+    """
+
+    url = ""
+
+    def http_error_302(
+        self,
+        req: request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+    ) -> HTTPResponse | None:
+        """Refuse a place that is no web address, which `urllib` would fail on in many ways."""
+        if place := headers.get("Location"):
+            place = quote(place, encoding="iso-8859-1", safe=string.punctuation)
+            try:
+                self.url = checked_url(place, base=req.full_url)
+            except InputError:
+                fp.close()
+                raise
+        reply: HTTPResponse | None = super().http_error_302(req, fp, code, msg, headers)
+        return reply
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 class Web:
     """Requests that are tried again.
 
@@ -85,21 +120,21 @@ class Web:
         self.patience = patience or Patience()
         self.tell = tell
         self._opener = request.OpenerDirector()  # not `build_opener`'s: no file:, ftp: or data:
+        self._redirects = _Redirects()
         for handler in (
-            request.ProxyHandler,
-            request.UnknownHandler,
-            request.HTTPHandler,
-            request.HTTPSHandler,
-            request.HTTPDefaultErrorHandler,
-            request.HTTPRedirectHandler,
-            request.HTTPErrorProcessor,
+            request.ProxyHandler(),
+            request.UnknownHandler(),
+            request.HTTPHandler(),
+            request.HTTPSHandler(),
+            request.HTTPDefaultErrorHandler(),
+            self._redirects,
+            request.HTTPErrorProcessor(),
         ):
-            self._opener.add_handler(handler())
+            self._opener.add_handler(handler)
         self._opener.addheaders = [("User-Agent", f"tfbind/{__version__}")]
 
-    @contextmanager
-    def reply(self, url: str, headers: Mapping[str, str], what: str) -> Iterator[HTTPResponse]:
-        """Ask for a URL, and give the reply; what fails while it is read is told alike.
+    def reply(self, url: str, headers: Mapping[str, str], what: str) -> HTTPResponse:
+        """Ask for a URL, and give the reply, to be closed.
 
         Raises
         ------
@@ -108,20 +143,39 @@ class Web:
             If another try would end alike.
         """
         asked = request.Request(url, headers=dict(headers))
+        self._redirects.url = url
         try:
-            with self._opener.open(asked, timeout=self.patience.timeout) as reply:
-                yield reply
+            reply: HTTPResponse = self._opener.open(asked, timeout=self.patience.timeout)
         except HTTPError as error:
             with error:
                 raise _refusal(error, what) from None
+        except InputError as error:
+            raise InputError(f"{urlsplit(url).netloc} sent on: {error}", path=what) from error
         except URLError as error:
             if isinstance(error.reason, str | SSLCertVerificationError):
-                raise InputError(f"{error.reason} ({url})", path=what) from None
-            raise PassingError(self._said(error.reason, url)) from error
-        except InvalidURL as error:
-            raise InputError(f"{error} ({url!r})", path=what) from None
+                raise InputError(f"{error.reason} ({self._asked()})", path=what) from None
+            raise PassingError(self._said(error.reason, self._asked())) from error
+        except (InvalidURL, ValueError) as error:  # of the proxy, for example
+            raise InputError(f"{error} ({self._asked()})", path=what) from None
         except (OSError, HTTPException) as error:
-            raise PassingError(self._said(error, url)) from error
+            raise PassingError(self._said(error, self._asked())) from error
+        return reply
+
+    def read(self, reply: HTTPResponse, most: int) -> bytes:
+        """Read what has come of a reply, some bytes at least; none at its end.
+
+        Raises
+        ------
+        PassingError
+        """
+        try:
+            return reply.read1(min(most, BLOCK))
+        except (OSError, HTTPException) as error:
+            raise PassingError(self._said(error, reply.url)) from error
+
+    def _asked(self) -> str:
+        """Give the URL that was asked for last, without the signature that may stand behind it."""
+        return self._redirects.url.partition("?")[0]
 
     def _said(self, error: BaseException, url: str) -> str:
         if isinstance(error, TimeoutError):
@@ -169,17 +223,17 @@ def _seconds(retry_after: str) -> float | None:
         return float(retry_after)
     try:
         return parsedate_to_datetime(retry_after).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
-def checked_url(url: str, what: str, base: str = "") -> str:
+def checked_url(url: str, what: str | None = None, base: str = "") -> str:
     """Refuse what `urllib` would fail on in other ways than a server does, or read from a disk.
 
     Parameters
     ----------
     url : str
-    what : str
+    what : str, optional
         For the message.
     base : str
         Where the URL stood, if it may be relative to that.
@@ -193,6 +247,7 @@ def checked_url(url: str, what: str, base: str = "") -> str:
         joined = urljoin(base, url)
         parts = urlsplit(joined)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as is done when it is looked up
     except ValueError:
         joined, known = url, False
     if not known or not re.fullmatch(r"[!-~]+", joined):

@@ -108,6 +108,10 @@ def _steps(wanted: str) -> dict[str, float]:
     steps: dict[str, float] = {}
     for text in wanted.split(",") if wanted != "none" else []:
         name, colon, number = text.partition(":")
+        if name in steps:
+            raise RequestError(f"found {name} twice in the transform {wanted}")
+        if name == "none":
+            raise RequestError(f"found the transform {wanted}, but none stands alone")
         if name not in STEPS or bool(colon) != (name in ("clip", "percentile")):
             raise RequestError(
                 f"found the transform {text!r}, expected none or some of rank, clip:VALUE, "

@@ -1,6 +1,7 @@
 """The networks of N. ten Dijke's thesis (Leiden, 2017), as scans."""
 
 from collections.abc import Sequence
+from math import gcd
 from typing import Any
 
 import keras
@@ -26,6 +27,7 @@ def shallow(
     dropout: float = 0.5,
     track_filters: int = 16,
     track_width: int = 10,
+    track_step: int = 5,
     track_dense: int = 16,
     vector: int = 32,
 ) -> keras.Model:
@@ -49,8 +51,9 @@ def shallow(
     dense, joint : int
         Units that the sequence is brought down to, and of the layer that joins all inputs.
     dropout : float
-    track_filters, track_width, track_dense : int
-        Of the convolution over each other input that is convolved, and the units behind it.
+    track_filters, track_width, track_step, track_dense : int
+        Of the convolution over each other input that is convolved: filters, bases, bases from one
+        row to the next (their greatest common divisor with the stride); and the units behind it.
     vector : int
         Units that a cell type's vector is brought to.
 
@@ -78,10 +81,13 @@ def shallow(
             features = BinRows(pool, stride, entry.width - width + 1)(layers.ReLU()(rows))
             parts.append(_block(layers.Dropout(dropout)(features), dense, dropout))
         else:
-            # A few channels and a rectifier that costs nothing: it must not slow scoring much.
-            rows = layers.Conv1D(track_filters, track_width, activation="relu")(entry.rows)
-            rows = AtrousMaxPool(pool, stride)(rows)
-            features = BinRows(pool, stride, entry.width - track_width + 1)(rows)
+            # A few channels, a row for a few bases, a rectifier that costs nothing: a track like
+            # shape is smooth, and must not slow scoring much.
+            step = gcd(track_step, stride)
+            conv = layers.Conv1D(track_filters, track_width, strides=step, activation="relu")
+            own, held = max(pool // step, 1), (entry.width - track_width) // step + 1
+            rows = AtrousMaxPool(own, stride // step)(conv(entry.rows))
+            features = BinRows(own, stride // step, held)(rows)
             parts.append(_block(layers.Dropout(dropout)(features), track_dense, dropout))
     if not parts:
         raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
