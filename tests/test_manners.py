@@ -154,7 +154,7 @@ def test_help_has_an_example_and_every_option_a_meaning(command: str, tfbind: Tf
 
 def test_a_bare_call_shows_the_help(tfbind: Tfbind) -> None:
     done = tfbind()
-    assert b"Commands:\n  bin " in done.stdout + done.stderr
+    assert b"Commands:\n  fetch " in done.stdout + done.stderr
 
 
 def test_the_version_names_what_results_depend_on(tfbind: Tfbind) -> None:
