@@ -281,6 +281,21 @@ def test_ctrl_c_in_a_full_pipe(reader_stays: bool, data: Path, folder: Path) -> 
     process.stderr.close()
 
 
+def wait_until_idle(pid: int) -> None:
+    """Wait until a process has slept for a second: Ctrl-C may be lost while pyarrow is imported."""
+    stat = Path(f"/proc/{pid}/stat")
+    before, quiet = "", 0
+    while quiet < 10:
+        time.sleep(0.1)
+        if not stat.exists():  # not Linux
+            quiet += 1
+            continue
+        state, *fields = stat.read_text().rpartition(")")[2].split()
+        spent = " ".join(fields[10:12])  # processor time, in user and system mode
+        quiet = quiet + 1 if (state, spent) == ("S", before) else 0
+        before = spent
+
+
 @each_filter
 def test_ctrl_c_while_waiting_for_input(args: list[str | Path], folder: Path) -> None:
     process = start([*args, "-o", "out"], folder, subprocess.PIPE)
@@ -290,7 +305,7 @@ def test_ctrl_c_while_waiting_for_input(args: list[str | Path], folder: Path) ->
     before = set(os.listdir(folder))
     while args[0] != "evaluate" and set(os.listdir(folder)) == before:
         time.sleep(0.02)
-    time.sleep(1)
+    wait_until_idle(process.pid)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=20)
     assert (process.returncode, out, said) == (130, b"", b"")
