@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Alias, ChrPrefix, Force, Output, Quiet
+from .options import Alias, Chroms, ChrPrefix, Force, Output, Quiet, Regions
 from .places import (
     alias_in,
     places,
@@ -34,17 +34,8 @@ def bin_(
     stride: Annotated[
         int, typer.Option(metavar="BP", min=1, help="From one bin's start to the next.")
     ] = 50,
-    chroms: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Only these chromosomes; may be repeated."),
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHR:FROM-TO",
-            help="Only bins that lie inside, 1-based, inclusive; may be repeated.",
-        ),
-    ] = None,
+    chroms: Chroms = None,
+    region: Regions = None,
     exclude: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .options import Alias, ChrPrefix, Force, Output, Quiet
+from .options import Alias, Chroms, ChrPrefix, Force, Output, Quiet, Regions
 from .outputs import is_bigwig
 from .places import alias_in, refuse_stdin_twice, regions_asked
 from .progress import progress, say
@@ -100,16 +100,8 @@ def signal(
             metavar="BED", envvar="TFBIND_BLACKLIST", help="Cuts in these intervals do not count."
         ),
     ] = None,
-    chroms: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Write only these chromosomes; may be repeated."),
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHR:FROM-TO", help="Write only this, 1-based, inclusive; may be repeated."
-        ),
-    ] = None,
+    chroms: Chroms = None,
+    region: Regions = None,
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
     output: Output = "-",

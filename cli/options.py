@@ -65,6 +65,18 @@ Expression = Annotated[
         "header, the first column the cell type.",
     ),
 ]
+Chroms = Annotated[
+    list[str] | None,
+    typer.Option("--chroms", metavar="A,B", help="Only these chromosomes; may be repeated."),
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="CHR:FROM-TO",
+        help="Only what lies inside, 1-based, inclusive; may be repeated.",
+    ),
+]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Write here; - is standard output.")
 ]

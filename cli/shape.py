@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from .machine import processors
-from .options import Alias, ChrPrefix, Fasta, Force, Quiet, Threads
+from .options import Alias, Chroms, ChrPrefix, Fasta, Force, Quiet, Regions, Threads
 from .outputs import is_bigwig
 from .places import comma_list, places
 from .progress import progress, say
@@ -39,16 +39,8 @@ def shape(
         ),
     ] = None,
     fasta: Fasta = None,
-    chroms: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Only these chromosomes; may be repeated."),
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHR:FROM-TO", help="Only these bases, 1-based, inclusive; may be repeated."
-        ),
-    ] = None,
+    chroms: Chroms = None,
+    region: Regions = None,
     header: Annotated[
         bool, typer.Option("--header/--no-header", help="Begin bedGraph with a line on what it is.")
     ] = True,

@@ -23,6 +23,16 @@ Starts = npt.NDArray[np.int64]
 CONTIG_SIZE = 69_999_930
 
 
+def disturb(model: Any) -> None:
+    """Give a Keras network's batch normalisation something to do, as training would."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if any(part in weight.path for part in ("gamma", "variance")):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif any(part in weight.path for part in ("beta", "moving_mean")):
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+
+
 @dataclass(frozen=True)
 class Files:
     """The example data, read without tfbind."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,3 +164,18 @@ def trained(
     run("train", tiles, "--validate", "chrX:48000001-50000000", "--epochs", "2", "-o", network)
     run("export", network, "-o", model)
     return Trained(tiles, network, model, sources_env)
+
+
+def wait_until_idle(pid: int) -> None:
+    """Wait until a process has slept for a second: Ctrl-C may be lost while pyarrow is imported."""
+    stat = Path(f"/proc/{pid}/stat")
+    before, quiet = "", 0
+    while quiet < 10:
+        time.sleep(0.1)
+        if not stat.exists():  # not Linux
+            quiet += 1
+            continue
+        state, *fields = stat.read_text().rpartition(")")[2].split()
+        spent = " ".join(fields[10:12])  # processor time, in user and system mode
+        quiet = quiet + 1 if (state, spent) == ("S", before) else 0
+        before = spent

@@ -279,7 +279,7 @@ def test_a_reader_that_goes_away_is_no_error(label_table: Path, tmp_path: Path) 
 
 def network(path: Path, times: float) -> Path:
     """Make a network that tells the share of A in 1,000 bp, and some times that of C."""
-    onnx = pytest.importorskip("onnx", reason="a graph is made by it")
+    onnx = pytest.importorskip("onnx", reason="a graph is made by it: pip install 'tfbind[train]'")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     shares = np.zeros((4, 2), np.float32)
     shares[0, 0], shares[1, 1] = 1, times

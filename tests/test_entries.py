@@ -11,6 +11,7 @@ pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[tr
 
 import keras
 import onnxruntime
+from by_hand import disturb
 from keras import layers
 
 from tfbind.channels import channel, described
@@ -129,12 +130,7 @@ def prepared(codes: npt.NDArray[np.uint8], length: int) -> dict[str, npt.NDArray
 def disturbed(inputs: list[Input], geometry: Geometry, **sizes: int) -> keras.Model:
     """Build a network, and give its batch normalisation something to do, as training would."""
     model = shallow(inputs, geometry, 2, filters=8, dense=16, joint=32, **sizes)
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        if any(part in weight.path for part in ("gamma", "variance")):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif any(part in weight.path for part in ("beta", "moving_mean")):
-            weight.assign(rng.normal(0, 0.1, weight.shape))
+    disturb(model)
     return model
 
 

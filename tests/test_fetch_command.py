@@ -416,7 +416,9 @@ def test_a_proxy_that_is_no_web_address_is_one_line(run: Run, site: Site) -> Non
 @pytest.fixture
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate for 127.0.0.1 that nobody else vouches for, and its key."""
-    x509 = pytest.importorskip("cryptography.x509", reason="a certificate is made by it")
+    x509 = pytest.importorskip(
+        "cryptography.x509", reason="it makes a certificate: pip install 'tfbind[cluster]'"
+    )
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

@@ -9,6 +9,7 @@ pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[tr
 import keras
 import onnx
 import onnxruntime
+from by_hand import disturb
 from conftest import Trained
 from keras import layers
 
@@ -51,16 +52,6 @@ def in_windows(arrays: Arrays, geometry: Geometry) -> Arrays:
         ]
         for name, array in arrays.items()
     }
-
-
-def disturb(model: keras.Model) -> None:
-    """Give batch normalisation something to do, as training would."""
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        if any(part in weight.path for part in ("gamma", "variance")):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif any(part in weight.path for part in ("beta", "moving_mean")):
-            weight.assign(rng.normal(0, 0.1, weight.shape))
 
 
 def run_graph(graph: onnx.ModelProto, arrays: Arrays) -> npt.NDArray[np.float32]:

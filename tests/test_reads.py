@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyBigWig
 import pysam
 import pytest
 from aligned import SIZES, Read, sam, write_bam
-from conftest import Tfbind, environment, said
+from conftest import Tfbind, environment, said, wait_until_idle
 
 HAND: list[Read] = [
     ("one", 0, 2, "10M", 30),
@@ -426,7 +425,7 @@ def test_a_signal_ends_it_while_no_more_comes(
         # A header alone, or reads of some 600 kB, more than a pipe holds: it has begun to read.
         process.stdin.write(sam([("one", 0, 5, "10M", 30)] * count).encode())
         process.stdin.flush()
-        time.sleep(2)
+        wait_until_idle(process.pid)
         process.send_signal(number)
         assert process.wait(20) == status
         assert process.stderr.read() == b""

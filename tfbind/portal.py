@@ -10,7 +10,6 @@ from urllib.parse import unquote, urljoin, urlsplit
 from tfbind.errors import InputError
 from tfbind.web import PassingError, Web, checked_url, printable
 
-ENCODE = "https://www.encodeproject.org"
 FILE_ACCESSION = re.compile(r"ENCFF[0-9]{3}[A-Z]{3}")
 DATASET_ACCESSION = re.compile(r"ENCSR[0-9]{3}[A-Z]{3}")
 COLUMNS = ("accession", "format", "output_type", "assembly", "size", "md5", "replicates", "status")

@@ -44,7 +44,7 @@ def described(text: str) -> tuple[Input, dict[str, str]]:
     -------
     spec : Input
     files : dict of str to str
-        The path that its raw values are read from, by its name, if they are.
+        The path that a value a base is read from, by its name, if it is.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def described(text: str) -> tuple[Input, dict[str, str]]:
     if kind not in known:
         raise RequestError(f"found --channel {text}, expected one of {', '.join(known)}")
     spec = CHANNELS[kind].described(path if equals else None)
-    return spec, {} if spec.along == "sequence" or not path else {spec.name: path}
+    return spec, {spec.name: path} if spec.along == "bases" and path else {}
 
 
 __all__ = ["CHANNELS", "Channel", "Sources", "channel", "described"]

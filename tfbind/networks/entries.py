@@ -20,7 +20,7 @@ class Entry:
 
     Attributes
     ----------
-    name, source : str
+    source : str
         Of the input.
     enters : 'convolved', 'pooled' or 'joined'
         As its channel says.
@@ -31,7 +31,6 @@ class Entry:
         The graph makes it.
     """
 
-    name: str
     source: str
     enters: Literal["convolved", "pooled", "joined"]
     rows: Any
@@ -75,11 +74,11 @@ def entries(
 def _entry(spec: Input, ends: dict[str, Any], one_hot: dict[str, Any], window: int) -> Entry:
     kind = channel(spec)
     if spec.source == "sequence":
-        return Entry(spec.name, spec.source, kind.enters, one_hot[spec.name], window)
+        return Entry(spec.source, kind.enters, one_hot[spec.name], window)
     if spec.along != "sequence":
         shape = (1, len(spec.features)) if spec.along == "cell" else (-1, 1)
         rows = layers.Reshape(shape)(ends[spec.name])
-        return Entry(spec.name, spec.source, kind.enters, rows, window)
+        return Entry(spec.source, kind.enters, rows, window)
     if spec.of not in one_hot:
         raise InputError(
             f"the input {spec.name!r} is made from {spec.of!r}, which is not among the inputs "
@@ -101,4 +100,4 @@ def _entry(spec: Input, ends: dict[str, Any], one_hot: dict[str, Any], window: i
             f"the input {spec.name!r} looks at {graph.width} bases at once, more than the window "
             f"of {window} bp has"
         )
-    return Entry(spec.name, spec.source, kind.enters, rows, width, made=True)
+    return Entry(spec.source, kind.enters, rows, width, made=True)
