@@ -71,6 +71,14 @@ def train(
     learning_rate: Annotated[
         float, typer.Option(metavar="RATE", min=0, help="Of the Adam optimiser.")
     ] = 1e-3,
+    focal: Annotated[
+        float,
+        typer.Option(
+            metavar="GAMMA",
+            min=0,
+            help="Learn by the focal loss of this gamma, such as 2; 0: cross-entropy.",
+        ),
+    ] = 0.0,
     one_strand: Annotated[
         bool, typer.Option("--one-strand", help="Do not show reverse complements in training.")
     ] = False,
@@ -106,8 +114,10 @@ def train(
     from tfbind.trained import check_tiles, contract_of, fitted
     from tfbind.training import Settings, history_tsv
 
-    settings = Settings(epochs, patience, batch, learning_rate, ambiguous, not one_strand, seed)
-    build = architecture(arch)
+    settings = Settings(
+        epochs, patience, batch, learning_rate, ambiguous, not one_strand, focal, seed
+    )
+    build = architecture(arch).build
     with ExitStack() as stack:
         # Both are claimed before the work is done for them.
         part = stack.enter_context(replacing(output, force=force))
@@ -118,7 +128,7 @@ def train(
         chosen = _chosen_inputs(contents.inputs, inputs)
         wanted = fitted(chosen, training, _transforms(transform or [], chosen))
         keras.utils.set_random_seed(seed)
-        model = build(wanted, contents.geometry, len(contents.experiments))
+        model = build(wanted, contents.geometry, len(training.tasks))
         say(_summary("training", training), quiet=quiet)
         say(_summary("validation", validation), quiet=quiet)
         dropped = sum(map(len, files)) - training.tiles - (validation.tiles if regions else 0)
@@ -159,6 +169,7 @@ def _parts(
         part_by_regions,
         refuse_overlap,
         require_alike,
+        tasks_of,
     )
 
     held = [_tile_file(text, stack) for text in validate if Path(text).is_file()]
@@ -167,8 +178,9 @@ def _parts(
         raise typer.BadParameter("found regions and files in --validate, expected one of the two")
     for file in held:
         refuse_overlap(files, file)
+    tasks = tasks_of([*files, *held])
     if held:
-        return TileSet(files), TileSet(held), []
+        return TileSet(files, tasks=tasks), TileSet(held, tasks=tasks), []
     regions = regions_in("--validate", validate, {}) or draw_regions(files, VALIDATION_SHARE, seed)
     contigs = list(dict.fromkeys(name for file in files for name in file.contigs))
     for region in regions:
@@ -214,11 +226,10 @@ def _transforms(given: list[str], inputs: "Sequence[Input]") -> dict[str, str]:
 
 
 def _summary(part: str, tiles: "TileSet") -> str:
-    experiments = tiles.files[0].contents.experiments
     counts = ", ".join(
         f"{name}: {bound} bound, {ambiguous} ambiguous, {unbound} unbound"
         for name, (unbound, ambiguous, bound) in zip(
-            experiments, tiles.label_counts().tolist(), strict=True
+            tiles.tasks, tiles.label_counts().tolist(), strict=True
         )
     )
     cells = ", ".join(dict.fromkeys(file.contents.cell for file in tiles.files))

@@ -16,8 +16,10 @@ from tfbind.batches import Batcher, training_batches, validation_batches
 from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.genome import base_codes
+from tfbind.losses import cross_entropy
 from tfbind.networks import shallow
 from tfbind.networks.files import load_network
+from tfbind.networks.heads import LEARNT, SCORES, Learnt
 from tfbind.regions import Region
 from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
@@ -29,7 +31,6 @@ from tfbind.training import (
     fit,
     history_tsv,
     validate,
-    weighted_cross_entropy,
 )
 
 INPUTS = (
@@ -40,7 +41,7 @@ INPUTS = (
 
 def piece(labels: list[int], weights: list[int]) -> Piece:
     return Piece(
-        np.array(weights, np.uint8),
+        np.array([weights], np.uint8),
         np.array([labels], np.uint8),
         {
             "sequence": base_codes(b"AACGTN"),
@@ -78,24 +79,60 @@ def test_loss_is_the_weighted_mean_over_bins_that_count() -> None:
     truth = np.array([[[1, 9], [0, 1], [0, 0]]], np.float32)
     scores = np.array([[[0.8], [0.3], [0.9]]], np.float32)
     expected = (9 * -np.log(0.8) - np.log(0.7)) / 2
-    assert float(weighted_cross_entropy(truth, scores)) == pytest.approx(expected, rel=1e-5)
+    assert float(cross_entropy(Learnt("each"))(truth, scores)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_and_validation_count_every_task() -> None:
     """A batch in which the last task is ambiguous throughout still counts for the first."""
     labels = np.array([[0, 1, 2, 0], [1, 1, 1, 1]], np.uint8)
-    one = replace(piece([0] * 4, [1] * 4), labels=labels)
+    one = replace(piece([0] * 4, [1] * 4), labels=labels, weights=np.ones((2, 4), np.uint8))
     batcher = Batcher(INPUTS, np.array([9, 9], np.float32), "drop")
     batch = batcher([one], np.array([False]))
     assert batch[1].shape == (1, 4, 4)
 
-    class Constant:
-        def predict_on_batch(self, inputs: object) -> np.ndarray:
-            return np.full((1, 4, 2), 0.25, np.float32)
-
-    loss, auprc = validate(Constant(), [batch])
+    ends = {name: keras.Input((6,), name=name) for name in ("sequence", "dnase")}
+    rows = keras.layers.Reshape((4, 1))(keras.layers.Dense(4)(ends["dnase"]))
+    learnt = Learnt("each", name=LEARNT)(
+        keras.layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=quarter)(rows)
+    )
+    constant = keras.Model(ends, keras.layers.Activation("linear", name=SCORES)(learnt))
+    loss, auprc = validate(constant, [batch])
     assert loss == pytest.approx((-2 * np.log(0.75) - 9 * np.log(0.25)) / 3, rel=1e-5)
     assert auprc == pytest.approx((1 + 1 / 3) / 2)
+
+
+def quarter(shape: tuple[int, ...], dtype: object = None) -> np.ndarray:
+    return np.full(shape, -np.log(3), np.float32)
+
+
+def test_nodes_learn_by_their_own_class_and_none_from_unknown() -> None:
+    """Three nodes a task: unknown, unbound, bound; what has no weight has no part in the loss."""
+    truth = np.array([[[1, 0, 7, 0], [0, 0, 1, 0]]], np.float32)
+    given = np.array([[[0.2, 0.3, 0.5, 1, 0, 0], [0.1, 0.6, 0.3, 1, 0, 0]]], np.float32)
+    expected = (7 * -np.log(0.5) - np.log(0.6)) / 2
+    assert float(cross_entropy(Learnt("nodes", 3))(truth, given)) == pytest.approx(expected)
+
+
+def test_classes_that_exclude_each_other_share_one_softmax() -> None:
+    truth = np.array([[[0, 1, 3, 5], [0, 0, 3, 5], [0, 0, 3, 0]]], np.float32)
+    given = np.array([[[0.2, 0.3, 0.5], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]], np.float32)
+    # The last bin is ambiguous in one class, so it is of no class for certain.
+    expected = (5 * -np.log(0.5) + 3 * -np.log(0.7)) / 2
+    assert float(cross_entropy(Learnt("exclusive"))(truth, given)) == pytest.approx(expected)
+
+
+def test_members_of_an_ensemble_learn_each_by_itself() -> None:
+    truth = np.array([[[1, 2]]], np.float32)
+    given = np.array([[[0.5, 0.25]]], np.float32)
+    expected = 2 * -(np.log(0.5) + np.log(0.25)) / 2
+    assert float(cross_entropy(Learnt("members", 2))(truth, given)) == pytest.approx(expected)
+
+
+def test_focal_loss_lets_what_is_known_count_less() -> None:
+    truth = np.array([[[1, 1], [0, 1]]], np.float32)
+    given = np.array([[[0.9], [0.6]]], np.float32)
+    expected = (0.1**2 * -np.log(0.9) + 0.6**2 * -np.log(0.4)) / 2
+    assert float(cross_entropy(Learnt("each"), 2.0)(truth, given)) == pytest.approx(expected)
 
 
 def test_pieces_cover_each_bin_once(trained: Trained) -> None:
@@ -104,7 +141,7 @@ def test_pieces_cover_each_bin_once(trained: Trained) -> None:
     weights = np.concatenate([tiles.piece(index).weights for index in range(tiles.pieces)])
     assert weights.sum() == file.counts["bins"]
     bound = [tiles.piece(index) for index in range(tiles.pieces)]
-    held = sum(int(((one.labels[0] == 2) & (one.weights > 0)).sum()) for one in bound)
+    held = sum(int(((one.labels[0] == 2) & (one.weights[0] > 0)).sum()) for one in bound)
     assert held == tiles.label_counts()[0, 2] == file.counts["bound"]["bound"]
 
 
@@ -237,7 +274,7 @@ def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path
     pieces = [cut.piece(index) for index in range(cut.pieces)]
     assert sum(int(one.weights.sum()) for one in pieces) == counts["bins"]
     assert (
-        sum(int(((one.labels[0] == 2) & (one.weights > 0)).sum()) for one in pieces)
+        sum(int(((one.labels[0] == 2) & (one.weights[0] > 0)).sum()) for one in pieces)
         == (counts["bound"]["bound"])
     )
     ten = next(tile for tile in tiles if len(tile.weights) == 10)
@@ -246,10 +283,10 @@ def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path
         for one in pieces
         if np.array_equal(one.inputs["sequence"], ten.inputs["sequence"][100:])
     )
-    assert second.weights.tolist() == [0] * 6 + ten.weights[8:].tolist()
+    assert second.weights[0].tolist() == [0] * 6 + ten.weights[8:].tolist()
     five = pieces[0]
     assert (five.inputs["sequence"][1200:] == 4).all()
-    assert not five.weights[5:].any()
+    assert not five.weights[:, 5:].any()
 
 
 def test_check_tiles_come_from_every_file(trained: Trained) -> None:

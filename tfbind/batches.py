@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import Input, fed
+from tfbind.contract import Geometry, Input, fed
 from tfbind.labels import AMBIGUOUS, BOUND
 from tfbind.tiles import PIECE
 from tfbind.tilesets import Piece, TileSet
@@ -33,11 +33,14 @@ class Batcher:
     weights : ndarray, shape (tasks,), float32
         Of bound bins.
     ambiguous : 'drop' or 'unbound'
+    windows : Geometry or None
+        Give each bin's window by itself, as a network that does not scan wants them.
     """
 
     inputs: Sequence[Input]
     weights: npt.NDArray[np.float32]
     ambiguous: Literal["drop", "unbound"]
+    windows: Geometry | None = None
 
     def __call__(self, pieces: Sequence[Piece], flipped: npt.NDArray[np.bool_]) -> Batch:
         """Make one batch.
@@ -52,7 +55,7 @@ class Batcher:
         -------
         inputs : dict of str to ndarray, shape (batch, bases) or (batch, values)
         truth : ndarray, shape (batch, bins, 2 * tasks), float32
-            As `weighted_cross_entropy` takes it.
+            As `losses.cross_entropy` takes it. A batch of windows has one bin in each.
         """
         made: dict[str, Array] = {}
         for spec in fed(self.inputs):
@@ -62,14 +65,30 @@ class Batcher:
             )
             raw[flipped] = kind.reverse_complement(raw[flipped])
             made[spec.name] = kind.prepare(raw)
-        present = np.stack([piece.weights for piece in pieces])[:, None, :]
+        present = np.stack([piece.weights for piece in pieces])
         labels = np.stack([piece.labels for piece in pieces])
         weights = np.where(labels == BOUND, self.weights[None, :, None], np.float32(1)) * present
         if self.ambiguous == "drop":
             weights[labels == AMBIGUOUS] = 0
         truth = np.concatenate([labels == BOUND, weights], axis=1).astype(np.float32)
         truth[flipped] = truth[flipped][..., ::-1]
-        return made, truth.transpose(0, 2, 1)
+        truth = truth.transpose(0, 2, 1)
+        if self.windows is None:
+            return made, truth
+        return self._parted(made, self.windows), truth.reshape(-1, 1, truth.shape[-1])
+
+    def _parted(self, made: dict[str, Array], geometry: Geometry) -> dict[str, Array]:
+        """Cut the windows of all bins of each piece; a vector is repeated for each."""
+        parted = {}
+        for spec in fed(self.inputs):
+            values = made[spec.name]
+            if spec.along == "cell":
+                parted[spec.name] = np.repeat(values, PIECE, axis=0)
+                continue
+            windows = np.lib.stride_tricks.sliding_window_view(values, geometry.window, axis=1)
+            cut = windows[:, :: geometry.stride][:, :PIECE]
+            parted[spec.name] = cut.reshape(-1, geometry.window)
+        return parted
 
 
 def training_batches(

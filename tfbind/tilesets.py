@@ -1,6 +1,6 @@
 """Tiles of many files as one set of equal pieces, and how to part it by region."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,9 @@ class Piece:
 
     Attributes
     ----------
-    weights : ndarray, shape (PIECE,), uint8
-    labels : ndarray, shape (experiments, PIECE), uint8
+    weights : ndarray, shape (tasks, PIECE), uint8
+        0 for what only fills, and for all bins of a task that the file has no labels for.
+    labels : ndarray, shape (tasks, PIECE), uint8
     inputs : dict of str to ndarray, shape (bases,) or (values,)
         Raw values, copied.
     signals : mapping of str to Distribution
@@ -64,19 +65,26 @@ class TileSet:
     Parameters
     ----------
     files : sequence of TileFile
-        Of one geometry, with the same inputs and experiments.
+        Of one geometry, with the same inputs. A file need not have all tasks.
     chosen : sequence of ndarray, shape (tiles of the file,), bool
         Which tiles of each file; all, if left out.
+    tasks : sequence of str, optional
+        The experiments to learn, in this order; default: all of the files'.
 
     Attributes
     ----------
     pieces : int
+    tasks : tuple of str
     """
 
     def __init__(
-        self, files: Sequence[TileFile], chosen: Sequence[npt.NDArray[np.bool_]] | None = None
+        self,
+        files: Sequence[TileFile],
+        chosen: Sequence[npt.NDArray[np.bool_]] | None = None,
+        tasks: Sequence[str] | None = None,
     ) -> None:
         self.files = tuple(files)
+        self.tasks = tasks_of(files) if tasks is None else tuple(tasks)
         self.chosen = tuple(chosen or (np.ones(len(file), np.bool_) for file in files))
         parts = [
             _piece_places(number, file, tiles)
@@ -128,15 +136,17 @@ class TileSet:
 
         Returns
         -------
-        ndarray, shape (experiments, 3), int64
-            Unbound, ambiguous and bound bins of each experiment.
+        ndarray, shape (tasks, 3), int64
+            Unbound, ambiguous and bound bins of each task.
         """
-        counts = np.zeros((len(self.files[0].contents.experiments), 3), np.int64)
+        counts = np.zeros((len(self.tasks), 3), np.int64)
         for file, chosen in zip(self.files, self.chosen, strict=True):
             weights, *labels = file.labels()
             used = np.repeat(chosen, file.bins) & (weights > 0)
-            for row, column in zip(counts, labels, strict=True):
-                row += np.bincount(column[used], minlength=3)[[UNBOUND, AMBIGUOUS, BOUND]]
+            for name, column in zip(file.contents.experiments, labels, strict=True):
+                if name in self.tasks:
+                    found = np.bincount(column[used], minlength=3)
+                    counts[self.tasks.index(name)] += found[[UNBOUND, AMBIGUOUS, BOUND]]
         return counts
 
     def piece(self, index: int) -> Piece:
@@ -145,12 +155,14 @@ class TileSet:
         tile = file.tile(int(self._tile[index]))
         geometry, first = file.contents.geometry, int(self._first[index])
         bins = slice(first, first + PIECE)
-        weights = np.zeros(PIECE, np.uint8)
-        labels = np.zeros((len(tile.labels), PIECE), np.uint8)
+        weights = np.zeros((len(self.tasks), PIECE), np.uint8)
+        labels = np.zeros((len(self.tasks), PIECE), np.uint8)
         held = len(tile.weights[bins])
-        weights[:held] = tile.weights[bins]
-        labels[:, :held] = tile.labels[:, bins]
-        weights[: -first % PIECE] = 0  # an earlier piece held them
+        for row, name in enumerate(self.tasks):
+            if name in file.contents.experiments:
+                weights[row, :held] = tile.weights[bins]
+                labels[row, :held] = tile.labels[file.contents.experiments.index(name), bins]
+        weights[:, : -first % PIECE] = 0  # an earlier piece held them
         base, length = first * geometry.stride, geometry.length(PIECE)
         inputs: dict[str, Array] = {}
         for spec in fed(file.contents.inputs):
@@ -193,6 +205,11 @@ class TileSet:
                 yield file.tile(index).inputs[name], file.contents.signals[name]
 
 
+def tasks_of(files: Iterable[TileFile]) -> tuple[str, ...]:
+    """Name all experiments of some files, each once."""
+    return tuple(dict.fromkeys(name for file in files for name in file.contents.experiments))
+
+
 def _piece_places(
     number: int, file: TileFile, chosen: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -211,11 +228,11 @@ def require_alike(files: Sequence[TileFile]) -> None:
     Raises
     ------
     InputError
-        If one has another geometry, other inputs or other experiments than the first.
+        If one has another geometry or other inputs than the first, or no labels.
     """
     first = files[0]
     for file in files:
-        for what in ("geometry", "inputs", "experiments"):
+        for what in ("geometry", "inputs"):
             one, other = getattr(first.contents, what), getattr(file.contents, what)
             if one != other:
                 _refuse_other_inputs(first, file)
@@ -289,7 +306,8 @@ def part_by_regions(
         first = Spans(where.contigs, where.codes, where.starts, where.starts + 1)
         last = Spans(where.contigs, where.codes, where.ends - 1, where.ends)
         inside.append(held_out.overlaps(first) & held_out.overlaps(last))
-    return TileSet(files, outside), TileSet(files, inside)
+    tasks = tasks_of(files)
+    return TileSet(files, outside, tasks), TileSet(files, inside, tasks)
 
 
 def draw_regions(files: Sequence[TileFile], share: float, seed: int) -> list[Region]:
@@ -313,10 +331,16 @@ def draw_regions(files: Sequence[TileFile], share: float, seed: int) -> list[Reg
         If the tiles lie in fewer than two such regions.
     """
     counts: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
+    tasks = tasks_of(files)
     for file in files:
         weights, *labels = file.labels()
         ends = np.cumsum(file.bins)
-        columns = [weights, *((label == BOUND) & (weights > 0) for label in labels)]
+        bound = {
+            name: (label == BOUND) & (weights > 0)
+            for name, label in zip(file.contents.experiments, labels, strict=True)
+        }
+        nowhere = np.zeros(len(weights), np.bool_)
+        columns = [weights, *(bound.get(name, nowhere) for name in tasks)]
         sums = np.stack([np.concatenate([[0], np.cumsum(one, dtype=np.int64)]) for one in columns])
         each = (sums[:, ends] - sums[:, ends - file.bins]).T
         for contig, start, count in zip(file.contigs, file.starts, each, strict=True):

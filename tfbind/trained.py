@@ -14,7 +14,8 @@ import tfbind
 from tfbind.channels import channel
 from tfbind.contract import Contract, Input
 from tfbind.labels import BOUND
-from tfbind.networks import architecture as build_of
+from tfbind.networks import architecture, scans
+from tfbind.networks.heads import learnt_of
 from tfbind.regions import Region
 from tfbind.tilefiles import write_tiles
 from tfbind.tiles import Tile
@@ -67,7 +68,7 @@ def check_tiles(validation: TileSet, most: int = 8) -> bytes:
 
 def contract_of(
     model: keras.Model,
-    architecture: str,
+    arch: str,
     inputs: Sequence[Input],
     training: TileSet,
     validation: TileSet,
@@ -81,7 +82,8 @@ def contract_of(
     ----------
     model : keras.Model
         Fitted.
-    architecture : str
+    arch : str
+        The architecture's name.
     inputs : sequence of Input
         With the model's transforms.
     training, validation : TileSet
@@ -96,10 +98,10 @@ def contract_of(
     return Contract(
         geometry=contents.geometry,
         inputs=tuple(inputs),
-        tasks=contents.experiments,
-        architecture=architecture,
-        parameters=hyperparameters(architecture)
-        | {"trainable": model.count_params() - _fixed(model)},
+        tasks=score_names(model, training.tasks),
+        scans=scans(model),
+        architecture=arch,
+        parameters=hyperparameters(arch) | {"trainable": model.count_params() - _fixed(model)},
         cells=tuple(dict.fromkeys(file.contents.cell for file in training.files)),
         held_out=tuple(str(region) for region in regions),
         trained_on=tuple(str(region) for region in training.regions(regions)),
@@ -120,9 +122,22 @@ def contract_of(
     )
 
 
+def score_names(model: keras.Model, tasks: Sequence[str]) -> tuple[str, ...]:
+    """Name a network's scores: its tasks, behind the background where classes exclude each other.
+
+    Parameters
+    ----------
+    model : keras.Model
+    tasks : sequence of str
+        That it learns.
+    """
+    _, mark = learnt_of(model)
+    return ("background", *tasks) if mark.kind == "exclusive" else tuple(tasks)
+
+
 def hyperparameters(name: str) -> dict[str, Any]:
     """Give what an architecture is built with beside inputs and geometry."""
-    options = inspect.signature(build_of(name)).parameters.values()
+    options = inspect.signature(architecture(name).build).parameters.values()
     return {one.name: one.default for one in options if one.kind is one.KEYWORD_ONLY}
 
 

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
 from tfbind.batches import (
     PREFETCHED,
@@ -22,6 +21,9 @@ from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+from tfbind.losses import cross_entropy
+from tfbind.networks import scans
+from tfbind.networks.heads import learnt_of
 from tfbind.pipeline import ahead
 from tfbind.tilesets import TileSet
 
@@ -42,6 +44,8 @@ class Settings:
         Give ambiguous bins no weight, or learn them as unbound. Validation drops them.
     both_strands : bool
         Show each piece as it is or, at random, as its reverse complement.
+    focus : float
+        The gamma of the focal loss; 0: plain cross-entropy.
     seed : int
     """
 
@@ -51,6 +55,7 @@ class Settings:
     learning_rate: float = 1e-3
     ambiguous: Literal["drop", "unbound"] = "drop"
     both_strands: bool = True
+    focus: float = 0.0
     seed: int = 1
 
 
@@ -130,34 +135,17 @@ def _counted(truth: npt.NDArray[np.float32]) -> int:
     return int((truth[..., truth.shape[-1] // 2 :] > 0).sum())
 
 
-def weighted_cross_entropy(truth: Any, scores: Any) -> Any:
-    """Cross-entropy of each task, weighted bin by bin.
-
-    Parameters
-    ----------
-    truth : tensor, shape (batch, bins, 2 * tasks), float32
-        Labels of 0 or 1, then weights; a weight of 0 leaves a bin out.
-    scores : tensor, shape (batch, bins, tasks), float32
-
-    Returns
-    -------
-    scalar, nats
-        The weighted sum over the count of bins that have a weight.
-    """
-    labels, weights = ops.split(truth, 2, axis=-1)
-    losses = ops.expand_dims(labels, -1), ops.expand_dims(scores, -1)
-    entropy = keras.losses.binary_crossentropy(*losses)
-    counted = ops.sum(ops.cast(weights > 0, "float32"))
-    return ops.sum(entropy * weights) / ops.maximum(counted, 1.0)
-
-
-def validate(model: keras.Model, batches: Iterable[Batch]) -> tuple[float, float]:
+def validate(
+    model: keras.Model, batches: Iterable[Batch], focus: float = 0.0
+) -> tuple[float, float]:
     """Score tiles and compare with their labels.
 
     Parameters
     ----------
     model : keras.Model
     batches : iterable of Batch
+    focus : float
+        As `losses.cross_entropy` takes it.
 
     Returns
     -------
@@ -166,13 +154,17 @@ def validate(model: keras.Model, batches: Iterable[Batch]) -> tuple[float, float
         Mean over the tasks that have bound bins.
     """
     losses, truths, scores = [], [], []
+    mark = learnt_of(model)[1]
+    both = keras.Model(model.inputs, [mark.output, model.output])
+    loss = cross_entropy(mark, focus)
     for inputs, truth in batches:
-        predicted = model.predict_on_batch(inputs)
-        losses.append(float(weighted_cross_entropy(truth, predicted)) * _counted(truth))
+        learnt, predicted = both.predict_on_batch(inputs)
+        losses.append(float(loss(truth, learnt)) * _counted(truth))
         truths.append(truth.reshape(-1, truth.shape[-1]))
         scores.append(predicted.reshape(-1, predicted.shape[-1]))
     truth, predicted = np.concatenate(truths), np.concatenate(scores)
-    tasks = predicted.shape[1]
+    tasks = truth.shape[1] // 2
+    predicted = predicted[:, -tasks:]  # behind the background, if it has a score
     areas = []
     for task in range(tasks):
         used = truth[:, tasks + task] > 0
@@ -254,15 +246,17 @@ def _epochs(
     """Fit to the training tiles once after the other, and measure on the validation tiles."""
     rng = np.random.default_rng(settings.seed)
     weights = class_weights(training.label_counts(), settings.ambiguous)
-    batcher = Batcher(inputs, weights, settings.ambiguous)
-    chooser = Batcher(inputs, weights, "drop")
+    windows = None if scans(model) else training.files[0].contents.geometry
+    batcher = Batcher(inputs, weights, settings.ambiguous, windows)
+    chooser = Batcher(inputs, weights, "drop", windows)
     optimiser = keras.optimizers.Adam(settings.learning_rate)
-    model.compile(optimiser, weighted_cross_entropy, jit_compile=False)
+    learner, mark = learnt_of(model)
+    learner.compile(optimiser, cross_entropy(mark, settings.focus), jit_compile=False)
     bins, both = settings.batch, settings.both_strands
     for number in range(1, settings.epochs + 1):
         began = time.monotonic()
-        loss = _one_epoch(model, training_batches(training, batcher, bins, both, rng), on_step)
-        measured = validate(model, validation_batches(validation, chooser, bins))
+        loss = _one_epoch(learner, training_batches(training, batcher, bins, both, rng), on_step)
+        measured = validate(model, validation_batches(validation, chooser, bins), settings.focus)
         yield Epoch(number, time.monotonic() - began, loss, *measured)
 
 

@@ -19,6 +19,7 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 from tfbind.genome import UNKNOWN
+from tfbind.networks.heads import Last, Learnt, MeanOfMembers, Softmax
 from tfbind.networks.layers import (
     AtrousMaxPool,
     BinRows,
@@ -351,6 +352,31 @@ def _concatenation(writer: _Writer, layer: layers.Concatenate, *ends: _Value) ->
     return _Value(writer.node("Concat", *(end.name for end in ends), axis=CHANNELS))
 
 
+def _learnt(writer: _Writer, layer: Learnt, end: _Value) -> _Value:
+    return end
+
+
+def _softmax(writer: _Writer, layer: Softmax, end: _Value) -> _Value:
+    groups = layer.output.shape[-1] // layer.count
+    grouped = writer.node("Reshape", end.name, writer.integers(0, groups, layer.count, -1))
+    given = writer.node("Softmax", grouped, axis=2)
+    flat = writer.integers(0, groups * layer.count, 1, -1)
+    return _Value(writer.node("Reshape", given, flat))
+
+
+def _last(writer: _Writer, layer: Last, end: _Value) -> _Value:
+    first, last = writer.integers(layer.count - 1), writer.integers(np.iinfo(np.int64).max)
+    axis, step = writer.integers(CHANNELS), writer.integers(layer.count)
+    return _Value(writer.node("Slice", end.name, first, last, axis, step))
+
+
+def _mean_of_members(writer: _Writer, layer: MeanOfMembers, end: _Value) -> _Value:
+    tasks = layer.output.shape[-1]
+    grouped = writer.node("Reshape", end.name, writer.integers(0, layer.count, tasks, -1))
+    mean = writer.node("ReduceMean", grouped, writer.integers(1), keepdims=0)
+    return _Value(writer.node("Unsqueeze", mean, writer.integers(2)))
+
+
 WRITERS: dict[type, Callable[..., _Value]] = {
     OneHot: _one_hot,
     AtrousMaxPool: _atrous_pool,
@@ -366,6 +392,10 @@ WRITERS: dict[type, Callable[..., _Value]] = {
     layers.Activation: _activation,
     layers.Dropout: _dropout,
     layers.Concatenate: _concatenation,
+    Learnt: _learnt,
+    Softmax: _softmax,
+    Last: _last,
+    MeanOfMembers: _mean_of_members,
 }
 FROM_BASES = (OneHot, KmerRows, layers.Reshape)
 TAKE_BINS = (layers.Dense, layers.Dropout)

@@ -10,6 +10,7 @@ from keras import layers
 from tfbind.contract import Geometry, Input
 from tfbind.errors import InputError
 from tfbind.networks.entries import entries
+from tfbind.networks.heads import CONVOLUTION, each
 from tfbind.networks.layers import AtrousMaxPool, BinRows, PerBin
 
 
@@ -76,7 +77,7 @@ def shallow(
             rows = layers.BatchNormalization()(rows) if entry.made else rows
             parts.append(BinRows(own, stride, entry.width)(rows))
         elif entry.source == "sequence":
-            rows = layers.Conv1D(filters, width, name="convolution")(entry.rows)
+            rows = layers.Conv1D(filters, width, name=CONVOLUTION)(entry.rows)
             rows = layers.BatchNormalization()(AtrousMaxPool(pool, stride)(rows))
             features = BinRows(pool, stride, entry.width - width + 1)(layers.ReLU()(rows))
             parts.append(_block(layers.Dropout(dropout)(features), dense, dropout))
@@ -93,8 +94,7 @@ def shallow(
         raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
     parts += [PerBin()([one, parts[0]]) for one in vectors]
     joined = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-    logits = layers.Dense(tasks, name="logits")(_block(joined, joint, dropout))
-    scores = layers.Activation("sigmoid", name="scores")(layers.BatchNormalization()(logits))
+    scores = each(_block(joined, joint, dropout), tasks, normalised=True)
     return keras.Model(ends, scores, name="shallow")
 
 
