@@ -11,7 +11,9 @@ from conftest import environment
 
 import tfbind
 
-TRAINING = tuple(f"tfbind.{name}" for name in ("networks", "training", "trained", "export", "half"))
+TRAINING = tuple(
+    f"tfbind.{name}" for name in ("networks", "training", "trained", "losses", "export", "half")
+)
 TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 TERMINAL = ("typer", "rich", "tfbind.cli")
 HEAVY = (*TENSORFLOW, "onnxruntime", "onnx", "numpy", "pyarrow", "pysam", "pyBigWig", "matplotlib")
