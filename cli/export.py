@@ -35,8 +35,8 @@ def export(
     """Turn a trained network into one ONNX file that scores without TensorFlow.
 
     The file carries its contract: window, stride, inputs and their transforms, tasks, what it was
-    trained on. Before it is written, ONNX and Keras are compared on tiles that train kept, scanned
-    and in windows; a difference over 1e-5 is an error.
+    trained on. Before it is written, ONNX and Keras are compared on tiles that train kept, in
+    windows and, if the network scans, scanned; a difference over 1e-5 is an error.
 
     With --half inputs and scores are float32 still, but all layers other than the last compute in
     float16. They are compared as a GPU rounds; a difference over 1e-2 is an error. The contract
@@ -54,14 +54,15 @@ def export(
 
     trained = load_network(network)
     model, difference = to_onnx(trained, both_strands=both_strands)
-    told = f"Keras and ONNX differ by at most {difference:.1e}, scanned and in windows"
+    ways = "scanned and in windows" if trained.contract.scans else "in windows"
+    told = f"Keras and ONNX differ by at most {difference:.1e}, {ways}"
     if half:
         from tfbind.half import to_half
 
         model, difference, bins = to_half(model, trained)
         told = (
             f"half precision: largest difference from Keras {difference:.1e} on {bins} "
-            "validation bins, scanned and in windows"
+            f"validation bins, {ways}"
         )
     with writing(output, force=force) as stream:
         stream.write(model.SerializeToString())

@@ -16,16 +16,19 @@ from keras import ops
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import METADATA_KEY, Contract, Input, Tiles, fed
+from tfbind.contract import METADATA_KEY, Contract, Geometry, Input, Tiles, fed
 from tfbind.errors import InputError
 from tfbind.networks.files import Network
-from tfbind.networks.graphs import OPSET, UnsupportedError, write_graph
+from tfbind.networks.graph_values import UnsupportedError
+from tfbind.networks.graphs import OPSET, write_graph
 from tfbind.tensors import scanned, windowed
 from tfbind.tilefiles import TileFile
 from tfbind.tiles import Tile
 
 TOLERANCE = 1e-5
 OUTPUT = "scores"
+WAYS = ("forward", "backward")
+"""Of a layer that reads both ways."""
 
 Function = Callable[..., Any]
 
@@ -70,7 +73,8 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
             [channel(spec).complement for spec in contract.fed] if both_strands else None,
         )
     except UnsupportedError:
-        model = converted(function, contract.inputs)
+        convertible(network.model)
+        model = converted(function, contract.inputs, None if contract.scans else contract.geometry)
         contract = replace(contract, versions=dict(contract.versions, tf2onnx=tf2onnx.__version__))
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)
@@ -83,13 +87,27 @@ def export(network: Network, *, both_strands: bool) -> tuple[onnx.ModelProto, fl
     return model, difference
 
 
-def converted(function: Function, inputs: Sequence[Input]) -> onnx.ModelProto:
-    """Convert any network, operation by operation: it scores right, though more slowly."""
-    signature = [_signature(spec) for spec in fed(inputs)]
+def convertible(model: keras.Model) -> None:
+    """Let recurrent layers compute by plain operations: those of a GPU have no ONNX."""
+    for layer in model.layers:
+        for one in (layer, *(getattr(layer, f"{way}_layer", None) for way in WAYS)):
+            if hasattr(one, "use_cudnn"):
+                one.use_cudnn = False
+
+
+def converted(
+    function: Function, inputs: Sequence[Input], windows: Geometry | None = None
+) -> onnx.ModelProto:
+    """Convert any network, operation by operation: it scores right, though more slowly.
+
+    With `windows` it takes one window of this geometry at a time.
+    """
+    bases = windows.window if windows else None
+    signature = [_signature(spec, bases) for spec in fed(inputs)]
     graph = tf.function(lambda *tensors: {OUTPUT: function(*tensors)}, input_signature=signature)
     model: onnx.ModelProto
     model, _ = tf2onnx.convert.from_function(graph, input_signature=signature, opset=OPSET)
-    _rename(model, fed(inputs))
+    _rename(model, fed(inputs), bases or "bases")
     return model
 
 
@@ -122,14 +140,14 @@ def _turned(spec: Input, tensor: Any) -> Any:
     return ops.take(ops.convert_to_tensor(complement), ops.cast(turned, "int32"), axis=0)
 
 
-def _signature(spec: Input) -> tf.TensorSpec:
-    values = len(spec.features) if spec.along == "cell" else None
+def _signature(spec: Input, bases: int | None) -> tf.TensorSpec:
+    values = len(spec.features) if spec.along == "cell" else bases
     return tf.TensorSpec(
         (None, values), tf.uint8 if spec.stored == "uint8" else tf.float32, name=spec.name
     )
 
 
-def _rename(model: onnx.ModelProto, inputs: Sequence[Input]) -> None:
+def _rename(model: onnx.ModelProto, inputs: Sequence[Input], length: int | str) -> None:
     """Check that the converter kept the names, and say what the axes are."""
     found = [one.name for one in model.graph.input]
     if found != [spec.name for spec in inputs] or [o.name for o in model.graph.output] != [OUTPUT]:
@@ -137,8 +155,8 @@ def _rename(model: onnx.ModelProto, inputs: Sequence[Input]) -> None:
     for one, spec in zip(model.graph.input, inputs, strict=True):
         batch, bases = one.type.tensor_type.shape.dim
         batch.dim_param = "batch"
-        if spec.along == "bases":
-            bases.dim_param = "bases"
+        if spec.along == "bases" and isinstance(length, str):
+            bases.dim_param = length
     for axis, name in zip(
         model.graph.output[0].type.tensor_type.shape.dim, ("batch", "bins"), strict=False
     ):
@@ -153,9 +171,10 @@ def compare(
     *,
     as_written: bool = False,
 ) -> float:
-    """Find the largest difference between Keras and ONNX on tiles, scanned and in windows.
+    """Find the largest difference between Keras and ONNX on tiles: in windows, and in a scan.
 
-    With `as_written` the runtime joins no operations of the graph.
+    A network that takes windows is not scanned. With `as_written` the runtime joins no operations
+    of the graph.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -172,12 +191,16 @@ def compare(
             raise InputError("holds no tiles to check the export by; train it again")
         for index in range(len(file)):
             prepared = _prepared(file.tile(index), file.contents, contract)
-            truth = np.asarray(function(*scanned(prepared).values()))
-            scan = session.run([OUTPUT], scanned(prepared))[0]
-            windows = session.run([OUTPUT], windowed(prepared, contract))[0]
-            for scores in (scan[0], windows[:, 0]):
+            windows = windowed(prepared, contract)
+            found = [session.run([OUTPUT], windows)[0][:, 0]]
+            if contract.scans:
+                truth = np.asarray(function(*scanned(prepared).values()))[0]
+                found.append(session.run([OUTPUT], scanned(prepared))[0][0])
+            else:
+                truth = np.asarray(function(*windows.values()))[:, 0]
+            for scores in found:
                 # Unlike max, this hands on what is not a number.
-                largest = float(np.maximum(largest, np.abs(scores - truth[0]).max()))
+                largest = float(np.maximum(largest, np.abs(scores - truth).max()))
     return largest
 
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 import keras
 
 from tfbind.contract import Geometry
-from tfbind.errors import InputError
-from tfbind.networks.thesis import shallow
+from tfbind.errors import RequestError
+from tfbind.networks.best import best
+from tfbind.networks.boosted import boosted
+from tfbind.networks.naive import naive
+from tfbind.networks.published import basset, danq, deepbind, deepchrome, deepsea, zeng
+from tfbind.networks.thesis import deep, multitask, shallow, tss
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Architecture:
         Sources of the inputs that it was published with, such as sequence and signal.
     geometry : Geometry
     tasks : int
+    fitted_by : str
+        The module whose `fit` finds its weights. It is named, not given, as it imports this one.
     """
 
     build: Callable[..., keras.Model]
@@ -32,10 +40,82 @@ class Architecture:
     inputs: tuple[str, ...] = ("sequence", "signal")
     geometry: Geometry = field(default_factory=Geometry)
     tasks: int = 1
+    fitted_by: str = "tfbind.training"
+
+    @property
+    def fit(self) -> Callable[..., Any]:
+        """What finds the weights of such a network; called as `training.fit`."""
+        fit: Callable[..., Any] = import_module(self.fitted_by).fit
+        return fit
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "best": Architecture(
+        best,
+        "an ensemble of wide and deep networks over motifs and signals, several factors at once",
+        ("sequence", "motif", "signal"),
+    ),
     "shallow": Architecture(shallow, "one convolution, signals pooled beside it (thesis, 2017)"),
+    "multitask": Architecture(
+        multitask, "shared layers, then layers of each factor's own (thesis, 2017)", tasks=32
+    ),
+    "deep": Architecture(deep, "small convolutions with residual links, in the thesis's spirit"),
+    "tss": Architecture(
+        tss,
+        "sharp and broad transcription start sites (thesis, 2017)",
+        ("sequence",),
+        Geometry(200, 2, 1),
+        tasks=2,
+    ),
+    "deepbind": Architecture(
+        deepbind,
+        "the best match of each filter (Alipanahi et al. 2015)",
+        ("sequence",),
+        Geometry(101, 101, 50),
+    ),
+    "zeng": Architecture(
+        zeng,
+        "the best match of each of 128 filters (Zeng et al. 2016)",
+        ("sequence",),
+        Geometry(101, 101, 50),
+    ),
+    "basset": Architecture(
+        basset,
+        "three convolutions, two dense layers (Kelley et al. 2016)",
+        ("sequence",),
+        Geometry(600, 200, 50),
+        tasks=164,
+    ),
+    "deepsea": Architecture(
+        deepsea,
+        "three wide convolutions (Zhou and Troyanskaya 2015)",
+        ("sequence",),
+        tasks=919,
+    ),
+    "danq": Architecture(
+        danq,
+        "a convolution read by a recurrent layer (Quang and Xie 2016)",
+        ("sequence",),
+        tasks=919,
+    ),
+    "deepchrome": Architecture(
+        deepchrome,
+        "means of histone marks over 10 kb (Singh et al. 2016)",
+        ("signal",) * 5,
+        Geometry(10_000, 200, 50),
+    ),
+    "naive": Architecture(
+        naive,
+        "logistic regression on known motifs and signal of open bins (ENCODE-DREAM, 2016)",
+        ("sequence", "motif", "signal"),
+        fitted_by="tfbind.logistic",
+    ),
+    "boosted": Architecture(
+        boosted,
+        "gradient-boosted trees on motifs, signal, G+C and shape in steps of 50 bp",
+        ("sequence", "motif", "signal", "shape"),
+        fitted_by="tfbind.boosting",
+    ),
 }
 
 
@@ -44,11 +124,11 @@ def architecture(name: str) -> Architecture:
 
     Raises
     ------
-    InputError
+    RequestError
         If there is none of that name.
     """
     if name not in ARCHITECTURES:
-        raise InputError(f"no architecture {name!r}: there is {', '.join(ARCHITECTURES)}")
+        raise RequestError(f"no architecture {name!r}: there is {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 

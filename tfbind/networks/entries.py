@@ -39,9 +39,16 @@ class Entry:
 
 
 def entries(
-    inputs: Sequence[Input], geometry: Geometry
+    inputs: Sequence[Input], geometry: Geometry, *, windows: bool = False
 ) -> tuple[dict[str, keras.KerasTensor], list[Entry]]:
     """Make a network's inputs, and bring each into the form of rows.
+
+    Parameters
+    ----------
+    inputs : sequence of Input
+    geometry : Geometry
+    windows : bool
+        Take one window at a time: the lengths of the inputs are fixed.
 
     Returns
     -------
@@ -56,16 +63,17 @@ def entries(
     InputError
         If one is made from another that is not among them.
     """
+    bases = geometry.window if windows else None
     ends: dict[str, Any] = {}
     one_hot: dict[str, Any] = {}
     for spec in inputs:
         if spec.along == "sequence":
             continue
         if spec.source == "sequence":
-            ends[spec.name] = keras.Input((None,), name=spec.name, dtype="uint8")
+            ends[spec.name] = keras.Input((bases,), name=spec.name, dtype="uint8")
             one_hot[spec.name] = OneHot()(ends[spec.name])
         else:
-            length = len(spec.features) if spec.along == "cell" else None
+            length = len(spec.features) if spec.along == "cell" else bases
             ends[spec.name] = keras.Input((length,), name=spec.name, dtype="float32")
     made = [_entry(spec, ends, one_hot, geometry.window) for spec in inputs]
     return ends, made

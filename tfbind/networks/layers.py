@@ -149,54 +149,156 @@ class PerBin(keras.layers.Layer):  # type: ignore[misc]
 
 
 @register
+class GroupedDense(keras.layers.Layer):  # type: ignore[misc]
+    """A dense layer for each group of neighbouring features: (batch, bins, groups * n) to units.
+
+    Parameters
+    ----------
+    groups, units : int
+        Groups, and units of each.
+    """
+
+    def __init__(self, groups: int, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.groups, self.units = groups, units
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Make the weights: each group begins as a dense layer of its own would."""
+        features = int(shape[-1] or 0) // self.groups
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.groups, features, self.units),
+            initializer=glorot(features, self.units),
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.groups, self.units), initializer="zeros"
+        )
+
+    def call(self, features: Any) -> Any:
+        """Multiply each group by its own matrix."""
+        batch, bins, count = ops.shape(features)
+        grouped = ops.reshape(features, (batch, bins, self.groups, count // self.groups))
+        given = ops.einsum("bngi,gio->bngo", grouped, self.kernel) + self.bias
+        return ops.reshape(given, (batch, bins, self.groups * self.units))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Count the units of all groups."""
+        return (*shape[:-1], self.groups * self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `__init__` needs."""
+        return dict(super().get_config(), groups=self.groups, units=self.units)
+
+
+def glorot(features: int, units: int) -> keras.initializers.Initializer:
+    """Give the uniform start of Glorot and Bengio (2010) for a matrix within a larger one."""
+    limit = (6 / (features + units)) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
+@register
 class AtrousMaxPool(keras.layers.Layer):  # type: ignore[misc]
     """Maxima over `pool` rows, 'valid', in steps that every bin's own pools fall on.
 
     Parameters
     ----------
     pool : int
-        Width of a pool, rows.
+        Width of a pool, in a bin's own rows.
     stride : int
         From one bin to the next, rows of the map that is pooled.
+    gap : int
+        From one of a bin's own rows to the next, rows of the map that is pooled.
+    step : int, optional
+        From one pool to the next, rows; default: the greatest that all pools of all bins fall on.
+        Where a bin has one pool only, it may be the stride.
     """
 
-    def __init__(self, pool: int, stride: int, **options: Any) -> None:
+    def __init__(
+        self, pool: int, stride: int, gap: int = 1, step: int | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.pool, self.stride = pool, stride
-        self.step = gcd(pool, stride)
+        self.pool, self.stride, self.gap = pool, stride, gap
+        self.step = gcd(pool * gap, stride) if step is None else step
 
     def call(self, rows: Any) -> Any:
         """Pool rows of shape (batch, rows, channels)."""
-        return ops.max_pool(rows, self.pool, strides=self.step, padding="valid")
+        if self.gap == 1:
+            return ops.max_pool(rows, self.pool, strides=self.step, padding="valid")
+        # Keras pools have no dilation. The maximum over n rows and that over n others, which may
+        # be partly the same, is that over both: the width doubles each time.
+        width = 1
+        while width < self.pool:
+            more = min(width, self.pool - width)
+            rows = ops.maximum(rows[:, : -more * self.gap], rows[:, more * self.gap :])
+            width += more
+        return rows[:, :: self.step]
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Count the pools."""
+        batch, rows, channels = shape
+        pools = None if rows is None else (rows - (self.pool - 1) * self.gap - 1) // self.step + 1
+        return (batch, pools, channels)
 
     def get_config(self) -> dict[str, Any]:
         """Give what `__init__` needs."""
-        return dict(super().get_config(), pool=self.pool, stride=self.stride)
+        own = {"pool": self.pool, "stride": self.stride, "gap": self.gap, "step": self.step}
+        return dict(super().get_config(), **own)
+
+
+@register
+class AtrousMeanPool(AtrousMaxPool):
+    """Means over `pool` rows, else as `AtrousMaxPool`."""
+
+    def call(self, rows: Any) -> Any:
+        """Pool rows of shape (batch, rows, channels)."""
+        if self.gap == 1:
+            return ops.average_pool(rows, self.pool, strides=self.step, padding="valid")
+        last = (self.pool - 1) * self.gap
+        shifted = (
+            rows[:, shift : ops.shape(rows)[1] - last + shift]
+            for shift in range(0, last + 1, self.gap)
+        )
+        return (sum(shifted) / self.pool)[:, :: self.step]
 
 
 @register
 class BinRows(keras.layers.Layer):  # type: ignore[misc]
     """Gather the pooled rows of each bin, flattened: (batch, rows, c) to (batch, bins, R*c).
 
-    Behind `AtrousMaxPool`, or with a pool of 1 behind any map that has a row a base.
+    Behind a pool of the same `pool`, `stride` and `gap`, or with a pool of 1 behind any map whose
+    rows no two bins could do without.
 
     Parameters
     ----------
     pool : int
-        Width of the pools that made the rows.
+        Width of the pools that made the rows, in a bin's own rows.
     stride : int
         From one bin to the next, rows of the map that was pooled.
     width : int
-        Rows of that map in one window.
+        A bin's own rows of that map.
+    gap : int
+        From one of them to the next, rows of that map.
+    held : int, optional
+        Rows that the map of a single window has, with those that are of no use to its bin;
+        default: no more than its bin uses.
     """
 
-    def __init__(self, pool: int, stride: int, width: int, **options: Any) -> None:
+    def __init__(
+        self,
+        pool: int,
+        stride: int,
+        width: int,
+        gap: int = 1,
+        held: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.pool, self.stride, self.width = pool, stride, width
-        step = gcd(pool, stride)
-        self.count = (width - pool) // pool + 1
-        self.step, self.dilation = stride // step, pool // step
-        self.one = (width - pool) // step + 1
+        self.pool, self.stride, self.width, self.gap = pool, stride, width, gap
+        self.held = (width - 1) * gap + 1 if held is None else held
+        step = gcd(pool * gap, stride)
+        self.count = width // pool
+        self.step, self.dilation = stride // step, pool * gap // step
+        self.one = (self.held - (pool - 1) * gap - 1) // step + 1
 
     def call(self, rows: Any) -> Any:
         """Gather, bin after bin, each bin's rows in order."""
@@ -218,4 +320,31 @@ class BinRows(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Give what `__init__` needs."""
         own = {"pool": self.pool, "stride": self.stride, "width": self.width}
+        return dict(super().get_config(), **own, gap=self.gap, held=self.held)
+
+
+@register
+class Flanks(keras.layers.Layer):  # type: ignore[misc]
+    """Put rows of one value before and behind a window: (batch, rows, c) to (batch, more, c).
+
+    Parameters
+    ----------
+    before, behind : int
+        Rows.
+    value : float
+        0: nothing; of a one-hot base 0.25: any base.
+    """
+
+    def __init__(self, before: int, behind: int, value: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.before, self.behind, self.value = before, behind, value
+
+    def call(self, rows: Any) -> Any:
+        """Pad."""
+        widths = ((0, 0), (self.before, self.behind), (0, 0))
+        return ops.pad(rows, widths, constant_values=self.value)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `__init__` needs."""
+        own = {"before": self.before, "behind": self.behind, "value": self.value}
         return dict(super().get_config(), **own)
