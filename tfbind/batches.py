@@ -1,18 +1,18 @@
 """Pieces of tiles, mixed and stacked into what a network is fitted to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.channels import channel
+from tfbind.channels import Channel, channel
 from tfbind.channels.base import Array
 from tfbind.contract import Geometry, Input, fed
 from tfbind.labels import AMBIGUOUS, BOUND
-from tfbind.tiles import PIECE
-from tfbind.tilesets import Piece, TileSet
+from tfbind.pieces import Pieces
+from tfbind.tilesets import TileSet
 
 Batch = tuple[dict[str, Array], npt.NDArray[np.float32]]
 """Inputs, each of shape (batch, bases) or (batch, values), and truth, shape
@@ -20,6 +20,15 @@ Batch = tuple[dict[str, Array], npt.NDArray[np.float32]]
 
 PREFETCHED = 8
 """Batches that are made ahead of their use."""
+
+BLOCK = 1 << 20
+"""Bytes of tiles that lie together and are shuffled as one."""
+
+WINDOW = 1 << 28
+"""Bytes of tiles whose pieces are shuffled among each other; so much of the files is in memory."""
+
+STEPS_AT_ONCE = 8
+"""Batches whose pieces are read together."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,12 @@ class Batcher:
     ambiguous: Literal["drop", "unbound"]
     windows: Geometry | None = None
 
-    def __call__(self, pieces: Sequence[Piece], flipped: npt.NDArray[np.bool_]) -> Batch:
+    def __call__(self, pieces: Pieces, flipped: npt.NDArray[np.bool_]) -> Batch:
         """Make one batch.
 
         Parameters
         ----------
-        pieces : sequence of Piece
+        pieces : Pieces
         flipped : ndarray, shape (len(pieces),), bool
             Which to turn to the other strand.
 
@@ -60,35 +69,46 @@ class Batcher:
         made: dict[str, Array] = {}
         for spec in fed(self.inputs):
             kind = channel(spec)
-            raw = np.stack(
-                [kind.aligned(one.inputs[spec.name], one.signals.get(spec.name)) for one in pieces]
-            )
+            raw = _aligned(kind, pieces)
             raw[flipped] = kind.reverse_complement(raw[flipped])
             made[spec.name] = kind.prepare(raw)
-        present = np.stack([piece.weights for piece in pieces])
-        labels = np.stack([piece.labels for piece in pieces])
-        weights = np.where(labels == BOUND, self.weights[None, :, None], np.float32(1)) * present
+        labels, bound = pieces.labels, pieces.labels == BOUND
+        weights = np.where(bound, self.weights[None, :, None], np.float32(1)) * pieces.weights
         if self.ambiguous == "drop":
             weights[labels == AMBIGUOUS] = 0
-        truth = np.concatenate([labels == BOUND, weights], axis=1).astype(np.float32)
+        truth = np.concatenate([bound, weights], axis=1, dtype=np.float32)
         truth[flipped] = truth[flipped][..., ::-1]
-        truth = truth.transpose(0, 2, 1)
+        truth = np.ascontiguousarray(truth.transpose(0, 2, 1))
         if self.windows is None:
             return made, truth
-        return self._parted(made, self.windows), truth.reshape(-1, 1, truth.shape[-1])
+        bins = truth.shape[1]
+        return self._parted(made, self.windows, bins), truth.reshape(-1, 1, truth.shape[-1])
 
-    def _parted(self, made: dict[str, Array], geometry: Geometry) -> dict[str, Array]:
+    def _parted(self, made: dict[str, Array], geometry: Geometry, bins: int) -> dict[str, Array]:
         """Cut the windows of all bins of each piece; a vector is repeated for each."""
         parted = {}
         for spec in fed(self.inputs):
             values = made[spec.name]
             if spec.along == "cell":
-                parted[spec.name] = np.repeat(values, PIECE, axis=0)
+                parted[spec.name] = np.repeat(values, bins, axis=0)
                 continue
             windows = np.lib.stride_tricks.sliding_window_view(values, geometry.window, axis=1)
-            cut = windows[:, :: geometry.stride][:, :PIECE]
+            cut = windows[:, :: geometry.stride][:, :bins]
             parted[spec.name] = cut.reshape(-1, geometry.window)
         return parted
+
+
+def _aligned(kind: Channel, pieces: Pieces) -> Array:
+    """Give raw values, copied; of a signal that wants it, by the cell's own distribution."""
+    name = kind.spec.name
+    raw = pieces.inputs[name]
+    if not kind.spec.ranks:
+        return raw.copy()
+    aligned = np.empty(raw.shape, np.float32)
+    for number in np.unique(pieces.files).tolist():
+        which = pieces.files == number
+        aligned[which] = kind.aligned(raw[which], pieces.signals[number].get(name))
+    return aligned
 
 
 def training_batches(
@@ -96,27 +116,65 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch: pieces of all files and regions, shuffled.
 
+    Tiles that lie together on the disk are read together: runs of about a megabyte are shuffled,
+    then the pieces of `WINDOW` bytes of these. What is smaller than that is shuffled throughout.
+
     Parameters
     ----------
     tiles : TileSet
     batcher : Batcher
     bins : int
-        In a batch; a multiple of `PIECE`.
+        In a batch; a multiple of those of a piece.
     both_strands : bool
         Turn each piece to the other strand at random, half of the time.
     rng : numpy.random.Generator
     """
-    order = rng.permutation(tiles.pieces)
-    flipped = rng.random(len(order)) < (0.5 if both_strands else 0.0)
-    a_step = max(bins // PIECE, 1)
-    for first in range(0, len(order), a_step):
-        chosen = slice(first, first + a_step)
-        yield batcher([tiles.piece(index) for index in order[chosen]], flipped[chosen])
+    a_step = max(bins // tiles.bins, 1)
+    for pieces in _read(tiles, _shuffled(tiles, rng), a_step):
+        flipped = rng.random(len(pieces)) < (0.5 if both_strands else 0.0)
+        for first in range(0, len(pieces), a_step):
+            step = slice(first, first + a_step)
+            yield batcher(pieces[step], flipped[step])
 
 
 def validation_batches(tiles: TileSet, batcher: Batcher, bins: int) -> Iterator[Batch]:
     """Yield all pieces in order, as they are; parameters are those of `training_batches`."""
-    a_step = max(bins // PIECE, 1)
-    for first in range(0, tiles.pieces, a_step):
-        some = range(first, min(first + a_step, tiles.pieces))
-        yield batcher([tiles.piece(index) for index in some], np.zeros(len(some), np.bool_))
+    a_step = max(bins // tiles.bins, 1)
+    for pieces in _read(tiles, _windows(tiles), a_step):
+        for first in range(0, len(pieces), a_step):
+            step = pieces[first : first + a_step]
+            yield batcher(step, np.zeros(len(step), np.bool_))
+
+
+def _windows(
+    tiles: TileSet, rng: np.random.Generator | None = None
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the pieces of as much of the tiles as is looked at at once."""
+    blocks = np.array(tiles.blocks(BLOCK), np.int64).reshape(-1, 2)
+    if rng is not None:
+        blocks = blocks[rng.permutation(len(blocks))]
+    for first in range(0, len(blocks), WINDOW // BLOCK):
+        some = blocks[first : first + WINDOW // BLOCK]
+        yield np.concatenate([np.arange(*block) for block in some.tolist()])
+        tiles.release()
+
+
+def _shuffled(tiles: TileSet, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    for window in _windows(tiles, rng):
+        yield rng.permutation(window)
+
+
+def _read(
+    tiles: TileSet, windows: Iterable[npt.NDArray[np.int64]], a_step: int
+) -> Iterator[Pieces]:
+    """Read pieces of some steps at once, as one by one takes longer; all but the last are whole."""
+    left = np.zeros(0, np.int64)
+    at_once = a_step * STEPS_AT_ONCE
+    for window in windows:
+        left = np.concatenate([left, window])
+        whole = len(left) - len(left) % a_step
+        for first in range(0, whole, at_once):
+            yield tiles.read(left[first : min(first + at_once, whole)])
+        left = left[whole:]
+    if len(left):
+        yield tiles.read(left)

@@ -8,7 +8,7 @@ and carries the counts, so that a stream that was cut between two batches is rec
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,11 +21,15 @@ from tfbind.channels.base import Array
 from tfbind.contract import METADATA_KEY, Input, Tiles, fed
 from tfbind.errors import InputError
 from tfbind.labels import BOUND
+from tfbind.mapped import ListColumn, MappedFile, Places
 from tfbind.tiles import Tile
 
 CLOSING_KEY = "tfbind.closing"
 TILES_A_BATCH = 256
 LABEL_PREFIX = "label:"
+
+BATCHES_HELD = 16
+"""Record batches whose labels are looked at before their pages are given back."""
 
 
 def _schema(contents: Tiles) -> pa.Schema:
@@ -119,11 +123,15 @@ class TileFile:
     contents : Tiles
     counts : dict
         As `write_tiles` returned them.
-    contigs : list of str, length tiles
+    contigs : tuple of str
+        The names that `codes` indexes.
+    codes : ndarray, shape (tiles,), int32
     starts : ndarray, shape (tiles,), int64
         Of each tile's first bin.
     bins : ndarray, shape (tiles,), int64
         Bins in each tile, fillers included.
+    size : int
+        Bytes of the file.
 
     Raises
     ------
@@ -133,47 +141,48 @@ class TileFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self._batches, closing = self._read()
-        schema = self._schema
+        self._file = MappedFile(path)
+        self.size = len(self._file.bytes)
+        schema, batches, closing = self._read()
         self.contents = Tiles.from_json((schema.metadata or {}).get(METADATA_KEY.encode()), path)
-        rows = [len(batch) for batch in self._batches]
-        if closing is None or json.loads(closing)["tiles"] != sum(rows):
+        if closing is None or json.loads(closing)["tiles"] != sum(map(len, batches)):
             raise InputError(
                 "is cut short: the closing record is missing; run tfbind features again", path=path
             )
         self.counts: dict[str, Any] = json.loads(closing)
-        self._firsts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
-        self.contigs = [
-            name for batch in self._batches for name in batch.column("contig").to_pylist()
+        # What is kept is small, and none of it looks into the file: tiles may be very many.
+        contigs: dict[str, int] = {}
+        codes = [
+            [contigs.setdefault(name, len(contigs)) for name in batch.column("contig").to_pylist()]
+            for batch in batches
         ]
-        self.starts = self._gather("start", np.int64)
-        self.bins = (
-            np.concatenate([np.diff(_offsets(batch.column("weights"))) for batch in self._batches])
-            if self._batches
-            else np.zeros(0)
-        ).astype(np.int64)
+        self.codes = _joined(codes, np.int32)
+        self.contigs = tuple(contigs)
+        self.starts = _joined([batch.column("start").to_numpy() for batch in batches], np.int64)
+        self._vectors: dict[str, Array] = {}
+        self._batches = np.cumsum([0, *map(len, batches)])
+        names = ["weights", *map(LABEL_PREFIX.__add__, self.contents.experiments)]
+        names += [spec.name for spec in _columns(self.contents)]
+        self._lists = {name: ListColumn(self._file, batches, name) for name in names}
+        self.bins = self._lists["weights"].lengths(np.arange(len(self.starts)))
+        self.release()
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def _read(self) -> tuple[list[pa.RecordBatch], bytes | None]:
-        try:
-            source = pa.memory_map(self.path)
-        except OSError as error:
-            raise InputError(
-                f"cannot be read: {error.strerror or error}", path=self.path
-            ) from error
-        batches, closing = [], None
+    def _read(self) -> tuple[pa.Schema, list[pa.RecordBatch], bytes | None]:
+        source = pa.BufferReader(self._file.buffer)
+        batches, closing, schema = [], None, pa.schema([])
         try:
             reader = pa.ipc.open_stream(source)
-            self._schema = reader.schema
+            schema = reader.schema
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
                 if closing is not None:
                     raise InputError("holds a batch behind its closing record", path=self.path)
                 if metadata is not None and CLOSING_KEY in metadata:
                     closing = metadata[CLOSING_KEY]
-                else:
+                elif len(batch):
                     batches.append(batch)
         except StopIteration:
             pass
@@ -189,11 +198,7 @@ class TileFile:
                 "cannot be joined by cat; give each to train by itself",
                 path=self.path,
             )
-        return batches, closing
-
-    def _gather(self, column: str, dtype: type) -> npt.NDArray[Any]:
-        arrays = [batch.column(column).to_numpy() for batch in self._batches]
-        return np.concatenate(arrays) if arrays else np.zeros(0, dtype)
+        return schema, batches, closing
 
     def labels(self) -> npt.NDArray[np.uint8]:
         """Read all labels and weights.
@@ -203,48 +208,84 @@ class TileFile:
         ndarray, shape (1 + experiments, bins), uint8
             Weights, then the labels of each experiment, tile after tile.
         """
-        names = ["weights", *(LABEL_PREFIX + name for name in self.contents.experiments)]
-        rows = [
-            np.concatenate([batch.column(name).flatten().to_numpy() for batch in self._batches])
-            for name in names
-            if self._batches
-        ]
-        return np.stack(rows) if rows else np.zeros((len(names), 0), np.uint8)
+        parts = [labels for _, labels in self.label_parts()]
+        none = np.zeros((1 + len(self.contents.experiments), 0), np.uint8)
+        return np.concatenate(parts, axis=1) if parts else none
+
+    def label_parts(self) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:
+        """Read labels and weights, a few tiles at a time.
+
+        Yields
+        ------
+        tiles : slice
+        labels : ndarray, shape (1 + experiments, bins of these tiles), uint8
+            As `labels` gives them.
+        """
+        names = ["weights", *map(LABEL_PREFIX.__add__, self.contents.experiments)]
+        for number, (first, last) in enumerate(pairwise(self._batches.tolist())):
+            yield slice(first, last), np.stack([self._lists[name].batch(number) for name in names])
+            if number % BATCHES_HELD == 0:
+                self.release()
 
     def tile(self, index: int) -> Tile:
         """Give one tile; its arrays look into the file."""
-        at = int(np.searchsorted(self._firsts, index, side="right")) - 1
-        row, batch = index - int(self._firsts[at]), self._batches[at]
         contents = self.contents
-        weights = _row(batch.column("weights"), row)
-        labels = [_row(batch.column(LABEL_PREFIX + name), row) for name in contents.experiments]
+        weights = self._lists["weights"].row(index)
+        labels = [self._lists[LABEL_PREFIX + name].row(index) for name in contents.experiments]
         return Tile(
-            self.contigs[index],
+            self.contigs[self.codes[index]],
             int(self.starts[index]),
             weights,
             np.stack(labels) if labels else np.zeros((0, len(weights)), np.uint8),
-            {spec.name: self._raw(spec, batch, row) for spec in fed(contents.inputs)},
+            {
+                spec.name: self.vector(spec)
+                if spec.along == "cell"
+                else self._lists[spec.name].row(index)
+                for spec in fed(contents.inputs)
+            },
         )
 
-    @cached_property
-    def _vectors(self) -> dict[str, Array]:
-        """The vectors of the file's cell type."""
-        return {
-            spec.name: channel(spec).of_cell(self.contents.cell)
-            for spec in self.contents.inputs
-            if spec.along == "cell"
-        }
+    def weights(self, tiles: Places, firsts: Places, bins: int) -> npt.NDArray[np.uint8]:
+        """Copy weights of consecutive bins, shape (len(tiles), bins); 0 behind the end of a tile.
 
-    def _raw(self, spec: Input, batch: pa.RecordBatch, row: int) -> Array:
+        Parameters
+        ----------
+        tiles, firsts : ndarray, shape (n,), int64
+            Which tile, and the bin in it that each row begins at.
+        bins : int
+        """
+        return self._lists["weights"].gather(tiles, firsts, bins)
+
+    def labels_of(
+        self, experiment: str, tiles: Places, firsts: Places, bins: int
+    ) -> npt.NDArray[np.uint8]:
+        """Copy labels of an experiment; parameters are those of `weights`."""
+        return self._lists[LABEL_PREFIX + experiment].gather(tiles, firsts, bins)
+
+    def values(self, spec: Input, tiles: Places, firsts: Places, bins: int) -> Array:
+        """Copy what lies under the windows of consecutive bins; parameters as for `weights`.
+
+        Returns
+        -------
+        ndarray, shape (len(tiles), bases) or (len(tiles), values)
+            Blank behind the end of a tile.
+        """
         if spec.along == "cell":
-            return self._vectors[spec.name]
-        return _row(batch.column(spec.name), row)
+            return np.repeat(self.vector(spec)[None], len(tiles), axis=0)
+        geometry = self.contents.geometry
+        begins, length = firsts * geometry.stride, geometry.length(bins)
+        return self._lists[spec.name].gather(tiles, begins, length, channel(spec).blank)
+
+    def vector(self, spec: Input) -> Array:
+        """Give the vector of the file's cell type."""
+        if spec.name not in self._vectors:
+            self._vectors[spec.name] = channel(spec).of_cell(self.contents.cell)
+        return self._vectors[spec.name]
+
+    def release(self) -> None:
+        """Give back the memory of what was looked at."""
+        self._file.release()
 
 
-def _offsets(column: pa.ListArray) -> npt.NDArray[np.int32]:
-    return np.asarray(column.offsets.to_numpy())
-
-
-def _row(column: pa.ListArray, row: int) -> Array:
-    offsets = _offsets(column)
-    return np.asarray(column.values.to_numpy()[offsets[row] : offsets[row + 1]])
+def _joined(parts: Sequence[npt.ArrayLike], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *(np.asarray(one, dtype) for one in parts)])

@@ -1,7 +1,7 @@
 """Tiles of many files as one set of equal pieces, and how to part it by region."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from tfbind.contract import Distribution, Geometry, fed
 from tfbind.errors import InputError
 from tfbind.intervals import merged
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+from tfbind.pieces import Pieces
 from tfbind.regions import IntervalSet, Region, RegionSet, Spans
 from tfbind.tilefiles import TileFile
 from tfbind.tiles import PIECE
@@ -19,26 +20,8 @@ from tfbind.tiles import PIECE
 BLOCK = 1_000_000
 """Base pairs of the regions that are drawn for validation."""
 
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive bins of one tile.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (tasks, PIECE), uint8
-        0 for what only fills, and for all bins of a task that the file has no labels for.
-    labels : ndarray, shape (tasks, PIECE), uint8
-    inputs : dict of str to ndarray, shape (bases,) or (values,)
-        Raw values, copied.
-    signals : mapping of str to Distribution
-        Of each signal, in the cell type that the piece is of.
-    """
-
-    weights: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
-    inputs: dict[str, Array]
-    signals: Mapping[str, Distribution]
+TILES_HELD = 1 << 14
+"""Tiles that are looked at one by one before their pages are given back."""
 
 
 def spans(file: TileFile) -> Spans:
@@ -48,19 +31,18 @@ def spans(file: TileFile) -> Spans:
     ----------
     file : TileFile
     """
-    names = tuple(dict.fromkeys(file.contigs))
-    places = {name: code for code, name in enumerate(names)}
-    codes = np.fromiter((places[name] for name in file.contigs), np.int32, len(file))
     geometry = file.contents.geometry
     ends = file.starts + geometry.size + geometry.stride * (file.bins - 1)
-    return Spans(names, codes, file.starts, ends)
+    return Spans(file.contigs, file.codes, file.starts, ends)
 
 
 class TileSet:
-    """Chosen tiles of several files, cut into pieces of `PIECE` bins.
+    """Chosen tiles of several files, cut into pieces of as many bins each.
 
-    A tile whose bins are no multiple of `PIECE` gives a last piece that begins earlier, in which
+    A tile whose bins are no multiple of a piece's gives a last piece that begins earlier, in which
     the bins that an earlier piece held weigh nothing; a shorter tile is filled up with blanks.
+
+    Memory is that of 16 bytes a tile, whatever the tiles hold.
 
     Parameters
     ----------
@@ -70,10 +52,12 @@ class TileSet:
         Which tiles of each file; all, if left out.
     tasks : sequence of str, optional
         The experiments to learn, in this order; default: all of the files'.
+    bins : int
+        In a piece.
 
     Attributes
     ----------
-    pieces : int
+    pieces, tiles, bins : int
     tasks : tuple of str
     """
 
@@ -82,22 +66,24 @@ class TileSet:
         files: Sequence[TileFile],
         chosen: Sequence[npt.NDArray[np.bool_]] | None = None,
         tasks: Sequence[str] | None = None,
+        bins: int = PIECE,
     ) -> None:
         self.files = tuple(files)
         self.tasks = tasks_of(files) if tasks is None else tuple(tasks)
+        self.bins = bins
         self.chosen = tuple(chosen or (np.ones(len(file), np.bool_) for file in files))
-        parts = [
-            _piece_places(number, file, tiles)
-            for number, (file, tiles) in enumerate(zip(self.files, self.chosen, strict=True))
+        self._tiles = [np.flatnonzero(tiles) for tiles in self.chosen]
+        # How many pieces there are up to the end of each tile, file by file.
+        self._ends = [
+            np.cumsum(-(-file.bins[tiles] // bins))
+            for file, tiles in zip(self.files, self._tiles, strict=True)
         ]
-        self._file, self._tile, self._first = (
-            np.concatenate(columns) for columns in zip(*parts, strict=True)
-        )
+        self._firsts = np.cumsum([0, *(int(ends[-1]) if len(ends) else 0 for ends in self._ends)])
 
     @property
     def pieces(self) -> int:
         """How many pieces there are."""
-        return len(self._tile)
+        return int(self._firsts[-1])
 
     @property
     def tiles(self) -> int:
@@ -139,39 +125,93 @@ class TileSet:
         ndarray, shape (tasks, 3), int64
             Unbound, ambiguous and bound bins of each task.
         """
+        return self._label_counts.copy()
+
+    @cached_property
+    def _label_counts(self) -> npt.NDArray[np.int64]:
         counts = np.zeros((len(self.tasks), 3), np.int64)
         for file, chosen in zip(self.files, self.chosen, strict=True):
-            weights, *labels = file.labels()
-            used = np.repeat(chosen, file.bins) & (weights > 0)
-            for name, column in zip(file.contents.experiments, labels, strict=True):
-                if name in self.tasks:
-                    found = np.bincount(column[used], minlength=3)
-                    counts[self.tasks.index(name)] += found[[UNBOUND, AMBIGUOUS, BOUND]]
+            rows = {name: row for row, name in enumerate(self.tasks)}
+            for tiles, (weights, *labels) in file.label_parts():
+                used = np.repeat(chosen[tiles], file.bins[tiles]) & (weights > 0)
+                for name, column in zip(file.contents.experiments, labels, strict=True):
+                    if name in rows:
+                        found = np.bincount(column[used], minlength=3)
+                        counts[rows[name]] += found[[UNBOUND, AMBIGUOUS, BOUND]]
+            file.release()
         return counts
 
-    def piece(self, index: int) -> Piece:
-        """Read one piece."""
-        file = self.files[self._file[index]]
-        tile = file.tile(int(self._tile[index]))
-        geometry, first = file.contents.geometry, int(self._first[index])
-        bins = slice(first, first + PIECE)
-        weights = np.zeros((len(self.tasks), PIECE), np.uint8)
-        labels = np.zeros((len(self.tasks), PIECE), np.uint8)
-        held = len(tile.weights[bins])
-        for row, name in enumerate(self.tasks):
-            if name in file.contents.experiments:
-                weights[row, :held] = tile.weights[bins]
-                labels[row, :held] = tile.labels[file.contents.experiments.index(name), bins]
-        weights[:, : -first % PIECE] = 0  # an earlier piece held them
-        base, length = first * geometry.stride, geometry.length(PIECE)
-        inputs: dict[str, Array] = {}
-        for spec in fed(file.contents.inputs):
-            raw = channel(spec).blanks(length)
-            there = tile.inputs[spec.name]
-            there = there[base : base + length] if spec.along == "bases" else there
-            raw[: len(there)] = there
-            inputs[spec.name] = raw
-        return Piece(weights, labels, inputs, file.contents.signals)
+    def read(self, index: npt.NDArray[np.int64]) -> Pieces:
+        """Read some pieces.
+
+        Parameters
+        ----------
+        index : ndarray, shape (n,), int64
+            Which, in any order.
+        """
+        contents, count = self.files[0].contents, len(index)
+        weights = np.zeros((count, len(self.tasks), self.bins), np.uint8)
+        labels = np.zeros_like(weights)
+        inputs = {
+            spec.name: np.repeat(channel(spec).blanks(contents.geometry.length(self.bins))[None],
+                                 count, axis=0)
+            for spec in fed(contents.inputs)
+        }  # fmt: skip
+        files = np.searchsorted(self._firsts, index, side="right") - 1
+        contigs, starts = np.zeros(count, np.int32), np.zeros(count, np.int64)
+        for number in np.unique(files).tolist():
+            file, which = self.files[number], np.flatnonzero(files == number)
+            tiles, firsts = self._places(number, index[which] - self._firsts[number])
+            contigs[which] = file.codes[tiles]
+            starts[which] = file.starts[tiles] + firsts * contents.geometry.stride
+            present = file.weights(tiles, firsts, self.bins)
+            # An earlier piece held these.
+            present[np.arange(self.bins) < (-firsts % self.bins)[:, None]] = 0
+            for row, name in enumerate(self.tasks):
+                if name in file.contents.experiments:
+                    weights[which, row] = present
+                    labels[which, row] = file.labels_of(name, tiles, firsts, self.bins)
+            for spec in fed(file.contents.inputs):
+                inputs[spec.name][which] = file.values(spec, tiles, firsts, self.bins)
+        signals = [file.contents.signals for file in self.files]
+        return Pieces(weights, labels, inputs, files, signals, contigs, starts)
+
+    def _places(
+        self, number: int, index: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give the tile of each of a file's pieces, and the bin in it that the piece begins at."""
+        ends, file = self._ends[number], self.files[number]
+        at = np.searchsorted(ends, index, side="right")
+        tiles = self._tiles[number][at]
+        place = index - np.where(at > 0, ends[at - 1], 0)
+        return tiles, np.minimum(place * self.bins, np.maximum(file.bins[tiles] - self.bins, 0))
+
+    def blocks(self, size: int) -> list[tuple[int, int]]:
+        """Part the pieces into runs that lie together on the disk.
+
+        Parameters
+        ----------
+        size : int, bytes
+            Of a run, about.
+
+        Returns
+        -------
+        list of (int, int)
+            The first piece of each, and the one behind its last.
+        """
+        found = []
+        for file, first, last in zip(
+            self.files, self._firsts[:-1].tolist(), self._firsts[1:].tolist(), strict=True
+        ):
+            pieces = last - first
+            held = max(size * pieces // max(file.size, 1), 1)
+            found += [(at, min(at + held, last)) for at in range(first, last, held)]
+        return found
+
+    def release(self) -> None:
+        """Give back the memory of the tiles that were read."""
+        for file in self.files:
+            file.release()
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -201,25 +241,15 @@ class TileSet:
     def values(self, name: str) -> Iterator[tuple[Array, Distribution]]:
         """Give raw values of a signal, tile by tile, with the distribution that they are of."""
         for file, chosen in zip(self.files, self.chosen, strict=True):
-            for index in np.flatnonzero(chosen).tolist():
+            for count, index in enumerate(np.flatnonzero(chosen).tolist()):
                 yield file.tile(index).inputs[name], file.contents.signals[name]
+                if count % TILES_HELD == 0:
+                    file.release()
 
 
 def tasks_of(files: Iterable[TileFile]) -> tuple[str, ...]:
     """Name all experiments of some files, each once."""
     return tuple(dict.fromkeys(name for file in files for name in file.contents.experiments))
-
-
-def _piece_places(
-    number: int, file: TileFile, chosen: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    tiles = np.flatnonzero(chosen)
-    counts = -(-file.bins[tiles] // PIECE)
-    tile = np.repeat(tiles, counts)
-    begins = np.cumsum(counts) - counts
-    place = np.arange(len(tile)) - np.repeat(begins, counts)
-    first = np.minimum(place * PIECE, np.maximum(file.bins[tile] - PIECE, 0))
-    return np.full(len(tile), number, np.int32), tile, first
 
 
 def require_alike(files: Sequence[TileFile]) -> None:
@@ -286,9 +316,16 @@ def _shown(value: object) -> str:
 
 
 def part_by_regions(
-    files: Sequence[TileFile], regions: Sequence[Region]
+    files: Sequence[TileFile], regions: Sequence[Region], tasks: Sequence[str] | None = None
 ) -> tuple[TileSet, TileSet]:
     """Hold out regions: a tile belongs to one part, and no base is under the windows of both.
+
+    Parameters
+    ----------
+    files : sequence of TileFile
+    regions : sequence of Region
+    tasks : sequence of str, optional
+        As `TileSet` takes them.
 
     Returns
     -------
@@ -306,58 +343,5 @@ def part_by_regions(
         first = Spans(where.contigs, where.codes, where.starts, where.starts + 1)
         last = Spans(where.contigs, where.codes, where.ends - 1, where.ends)
         inside.append(held_out.overlaps(first) & held_out.overlaps(last))
-    tasks = tasks_of(files)
+    tasks = tasks_of(files) if tasks is None else tasks
     return TileSet(files, outside, tasks), TileSet(files, inside, tasks)
-
-
-def draw_regions(files: Sequence[TileFile], share: float, seed: int) -> list[Region]:
-    """Draw whole regions of a megabase until they hold a share of all bins and some bound ones.
-
-    Parameters
-    ----------
-    files : sequence of TileFile
-    share : float
-        Of bins, and of the bound bins of each experiment.
-    seed : int
-
-    Returns
-    -------
-    list of Region
-        In the order of contigs and places.
-
-    Raises
-    ------
-    InputError
-        If the tiles lie in fewer than two such regions.
-    """
-    counts: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
-    tasks = tasks_of(files)
-    for file in files:
-        weights, *labels = file.labels()
-        ends = np.cumsum(file.bins)
-        bound = {
-            name: (label == BOUND) & (weights > 0)
-            for name, label in zip(file.contents.experiments, labels, strict=True)
-        }
-        nowhere = np.zeros(len(weights), np.bool_)
-        columns = [weights, *(bound.get(name, nowhere) for name in tasks)]
-        sums = np.stack([np.concatenate([[0], np.cumsum(one, dtype=np.int64)]) for one in columns])
-        each = (sums[:, ends] - sums[:, ends - file.bins]).T
-        for contig, start, count in zip(file.contigs, file.starts, each, strict=True):
-            place = (contig, int(start) // BLOCK)
-            counts[place] = counts.get(place, 0) + count
-    if len(counts) < 2:
-        raise InputError(
-            f"the tiles lie in {len(counts)} megabase(s), too few to hold one out; give "
-            "--validate REGIONS or --validate TILES"
-        )
-    places = sorted(counts)
-    wanted = share * sum(counts.values(), np.zeros(1, np.int64))
-    drawn: list[tuple[str, int]] = []
-    have = np.zeros_like(wanted)
-    for index in np.random.default_rng(seed).permutation(len(places))[:-1]:
-        if (have >= wanted).all():
-            break
-        drawn.append(places[index])
-        have = have + counts[places[index]]
-    return [Region(contig, at * BLOCK, (at + 1) * BLOCK) for contig, at in sorted(drawn)]
