@@ -135,7 +135,7 @@ def check(
         tell_unscored(matched, quiet=quiet)
     else:
         say(f"measured on {', '.join(measured)} alone, as the challenge did", quiet=quiet)
-    _, metrics = measures(matched, label_path)
+    _, _, metrics = measures(matched, label_path)
     files = {"scores": path, "labels": label_path}
     write_metrics(metrics, files, matched.unscored, json=json, output=output, force=force)
 

@@ -1,6 +1,6 @@
 """What `tfbind evaluate` and `tfbind dream check` share: labels to read, measures to write."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +11,13 @@ from .progress import advancing, progress, say
 from .streams import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
     from tfbind.evaluation import Metrics, Ranking
     from tfbind.intervals import IntervalReader, Intervals
     from tfbind.matching import Matched, Table
+    from tfbind.reliability import Reliability
 
 LABEL_COLUMN = 4
 TITLES = {
@@ -24,9 +26,66 @@ TITLES = {
     "auprc_davis_goadrich": "AUPRC, Davis-Goadrich",
     "recall_at_10_fdr": "recall at 10 % FDR",
     "recall_at_50_fdr": "recall at 50 % FDR",
+    "brier": "Brier score",
+    "calibration_error": "expected calibration error",
 }
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Labels that were begun to read.
+
+    Attributes
+    ----------
+    reader : IntervalReader
+    cells : tuple of str
+        The columns, of a label table of the challenge.
+    first : Intervals or None
+        The first batch; None if there is no bin.
+    batches : iterator of Intervals
+        The others.
+    """
+
+    reader: "IntervalReader"
+    cells: tuple[str, ...]
+    first: "Intervals | None"
+    batches: "Iterator[Intervals]"
+
+    @classmethod
+    def of(cls, stream: "BinaryIO", path: str) -> "LabelFile":
+        """Read the first batch of labelled BED or of a label table of the challenge."""
+        from tfbind.dream import table_as_bed
+        from tfbind.intervals import IntervalReader
+
+        text, cells = table_as_bed(stream, path)
+        reader = IntervalReader(text, path)
+        batches = iter(reader)
+        return cls(reader, cells, next(batches, None), batches)
+
+    def labelled(self) -> list[int]:
+        """Tell which columns, counted from 1, are of labels."""
+        from tfbind.matching import holds_labels
+
+        columns = range(LABEL_COLUMN, self.reader.columns + 1)
+        return [n for n in columns if self.first is not None and holds_labels(self.first, n)]
+
+    def read(self, contigs: dict[str, int], columns: "Sequence[int]", *, quiet: bool) -> "Table":
+        """Read some columns to the end."""
+        from functools import partial
+        from itertools import chain
+
+        from tfbind.matching import labels_of, read_table
+
+        path = str(self.reader.path)
+        with progress("labels", "bins", total=None, quiet=quiet) as advance:
+            return read_table(
+                advancing(chain([] if self.first is None else [self.first], self.batches), advance),
+                path,
+                contigs,
+                [partial(labels_of, path=path, column=column) for column in columns],
+            )
 
 
 def read_labels(
@@ -43,39 +102,22 @@ def read_labels(
 
     Of several that is the `likely` cell type, unless one is chosen.
     """
-    from itertools import chain
+    from tfbind.dream import choose_cell
 
-    from tfbind.dream import choose_cell, table_as_bed
-    from tfbind.intervals import IntervalReader
-    from tfbind.matching import labels_of, read_table
-
-    text, cells = table_as_bed(stream, path)
-    reader = IntervalReader(text, path)
-    batches = iter(reader)
-    first = next(batches, None)
-    if column is None and cells:
-        column = LABEL_COLUMN + choose_cell(cells, cell or likely, path)
-    elif column is None and first is not None:
-        column = _column(reader, first, cell, likely)
-    with progress("labels", "bins", total=None, quiet=quiet) as advance:
-        return read_table(
-            advancing(chain([] if first is None else [first], batches), advance),
-            path,
-            contigs,
-            [lambda batch: labels_of(batch, path, column or LABEL_COLUMN)],
-        )
+    file = LabelFile.of(stream, path)
+    if column is None and file.cells:
+        column = LABEL_COLUMN + choose_cell(file.cells, cell or likely, path)
+    elif column is None and file.first is not None:
+        column = _column(file, cell, likely)
+    return file.read(contigs, [column or LABEL_COLUMN], quiet=quiet)
 
 
-def _column(
-    reader: "IntervalReader", first: "Intervals", cell: str | None, likely: str | None
-) -> int:
+def _column(file: LabelFile, cell: str | None, likely: str | None) -> int:
     """Choose the column of the labels of labelled BED, where it is not the only one."""
     from tfbind.dream import choose_cell
     from tfbind.labels import column_names
-    from tfbind.matching import holds_labels
 
-    columns = range(LABEL_COLUMN, reader.columns + 1)
-    labelled = [column for column in columns if holds_labels(first, column)]
+    labelled, reader = file.labelled(), file.reader
     if cell is None and len(labelled) < 2:
         return LABEL_COLUMN
     names = column_names(reader.header, reader.columns)
@@ -91,19 +133,23 @@ def _column(
     return labelled[chosen]
 
 
-def measures(matched: "Matched", path: str) -> "tuple[Ranking, Metrics]":
-    """Rank the scores of bound and unbound bins; `path` holds the labels."""
+def measures(matched: "Matched", path: str) -> "tuple[Ranking, Reliability | None, Metrics]":
+    """Measure the scores of bound and unbound bins; `path` holds the labels."""
     import numpy as np
 
-    from tfbind.evaluation import ranked, summary
+    from tfbind.evaluation import ordered, ranking_of, summary
     from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
+    from tfbind.reliability import reliability
 
-    bound, unbound = (matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
     try:
-        ranking = ranked(bound, unbound)
+        bound, unbound = ordered(
+            *(matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
+        )
     except InputError as error:
         raise InputError(error.message, path=path) from error
-    return ranking, summary(ranking, int(np.count_nonzero(matched.labels == AMBIGUOUS)))
+    ranking, found = ranking_of(bound, unbound), reliability(bound, unbound)
+    ambiguous = int(np.count_nonzero(matched.labels == AMBIGUOUS))
+    return ranking, found, summary(ranking, ambiguous, found)
 
 
 def tell_unscored(matched: "Matched", *, quiet: bool) -> None:
@@ -144,11 +190,13 @@ def write_metrics(
         stream.write(text.encode())
 
 
-def _shown(value: float, thousands: str) -> str:
+def _shown(value: float | None, thousands: str) -> str:
+    if value is None:
+        return "NA"
     return f"{value:{thousands}}" if isinstance(value, int) else f"{value:.6f}"
 
 
-def _show(values: dict[str, float], files: dict[str, str]) -> None:
+def _show(values: dict[str, float | None], files: dict[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
 

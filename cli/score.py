@@ -128,6 +128,12 @@ def score(
             "--windows", help="Give the network one window a bin: slow, for comparison only."
         ),
     ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Leave out the calibration that tfbind calibrate put into the model."
+        ),
+    ] = False,
     missing: Missing = "error",
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
@@ -209,7 +215,7 @@ def score(
         output=graph_output,
         tasks=task_names,
     )
-    how = Options(chunk, device, windows, tf32, foreign, threads, cluster)
+    how = Options(chunk, device, windows, tf32, foreign, threads, cluster, raw)
     format_ = format_of(format_, output)
     _refuse_odd(format_, output, shard, resume=resume)
     with reading(bed, what="BED") as (stream, path):

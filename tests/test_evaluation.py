@@ -184,6 +184,9 @@ EXPECTED = {
     "auprc_davis_goadrich": f"{(1 + (1 / 2 + 2 / 3) / 2) / 2:.6f}",
     "recall_at_10_fdr": "0.500000",
     "recall_at_50_fdr": "1.000000",
+    # Bound 0.9 and 0.4, unbound 0.2 and 0.5; each is a group of its own.
+    "brier": f"{(0.1**2 + 0.6**2 + 0.2**2 + 0.5**2) / 4:.6f}",
+    "calibration_error": f"{(0.1 + 0.6 + 0.2 + 0.5) / 4:.6f}",
 }
 
 

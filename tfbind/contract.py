@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
-VERSION = 3
+VERSION = 4
 NAME = re.compile(r"[\w.+-]+")
 RESERVED = ("contig", "start", "weights", "label")
 """Columns that every file of tiles has."""
@@ -22,6 +23,7 @@ Transform = Literal["none", "log1p"]
 Blank = Literal["zero", "quarter"]
 Layout = Literal["channels-last", "channels-first"]
 Order = Literal["bins, tasks", "tasks, bins"]
+Method = Literal["isotonic", "platt"]
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,38 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How scores of a task become probabilities: straight lines between knots, flat beyond.
+
+    Attributes
+    ----------
+    method : 'isotonic' or 'platt'
+    scores : tuple of float
+        Of the knots, ascending.
+    probabilities : tuple of float
+        Likewise.
+    bound, unbound : int
+        Bins that it was fitted to.
+    sha256 : str
+        Of the model file that gave their scores.
+    """
+
+    method: Method
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    bound: int
+    unbound: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        for values in (self.scores, self.probabilities):
+            if len(values) < 2 or any(b <= a for a, b in pairwise(values)):
+                raise ValueError("the knots of a calibration do not ascend")
+        if len(self.scores) != len(self.probabilities):
+            raise ValueError("a calibration has more of scores or of probabilities")
+
+
+@dataclass(frozen=True)
 class _Metadata:
     """What is common to the contracts: a JSON text under one key of a file's metadata."""
 
@@ -204,6 +238,10 @@ class _Metadata:
             if "signals" in values:
                 values["signals"] = {
                     name: Distribution(**one) for name, one in values["signals"].items()
+                }
+            if "calibration" in values:
+                values["calibration"] = {
+                    name: Calibration(**one) for name, one in values["calibration"].items()
                 }
             return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -311,6 +349,8 @@ class Contract(_Metadata):
         Of the libraries that made it.
     precision : str
         What the graph computes in: float32, or float16 between inputs and outputs of float32.
+    calibration : mapping of str to Calibration
+        By task: what turns the graph's scores into probabilities; others are left as they are.
     """
 
     geometry: Geometry
@@ -329,6 +369,7 @@ class Contract(_Metadata):
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     precision: str = "float32"
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[Input, ...]:

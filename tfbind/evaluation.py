@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tfbind.errors import InputError
+from tfbind.reliability import Reliability
 
 FDR_CUTOFFS = (0.1, 0.5)
 CHUNK = 1 << 20
 """True positives that are interpolated at once."""
+
+Scores = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ class Metrics:
     bins, bound, unbound, ambiguous_dropped : int
         The first is the sum of the others.
     auroc, auprc_trapezoid, auprc_davis_goadrich, recall_at_10_fdr, recall_at_50_fdr : float
+    brier, calibration_error : float or None
+        As `reliability.Reliability` has them; None where scores are no probabilities.
     """
 
     bins: int
@@ -130,19 +135,22 @@ class Metrics:
     auprc_davis_goadrich: float
     recall_at_10_fdr: float
     recall_at_50_fdr: float
+    brier: float | None
+    calibration_error: float | None
 
 
-def ranked(bound: npt.NDArray[np.floating], unbound: npt.NDArray[np.floating]) -> Ranking:
-    """Rank bins by score.
+def ordered(bound: Scores, unbound: Scores) -> tuple[Scores, Scores]:
+    """Sort the scores of the bins of each class.
 
     Parameters
     ----------
     bound, unbound : ndarray, shape (p,) and (n,), float
-        The scores of the bins of each class, in any order; of one dtype.
+        In any order; of one dtype.
 
     Returns
     -------
-    Ranking
+    bound, unbound : ndarray, shape (p,) and (n,), float
+        Ascending.
 
     Raises
     ------
@@ -158,6 +166,16 @@ def ranked(bound: npt.NDArray[np.floating], unbound: npt.NDArray[np.floating]) -
     bound, unbound = np.sort(bound), np.sort(unbound)
     if np.isnan(bound[-1]) or np.isnan(unbound[-1]):  # they are sorted to the end
         raise InputError("found a score that is not a number (nan), expected a number for each bin")
+    return bound, unbound
+
+
+def ranked(bound: Scores, unbound: Scores) -> Ranking:
+    """Rank bins by score; parameters and errors are those of `ordered`."""
+    return ranking_of(*ordered(bound, unbound))
+
+
+def ranking_of(bound: Scores, unbound: Scores) -> Ranking:
+    """Rank bins whose scores ascend in each class, as `ordered` gives them."""
     first = np.flatnonzero(np.concatenate([[True], bound[1:] != bound[:-1]]))
     distinct = bound[first]
     return Ranking(
@@ -170,7 +188,7 @@ def ranked(bound: npt.NDArray[np.floating], unbound: npt.NDArray[np.floating]) -
     )
 
 
-def summary(ranking: Ranking, ambiguous: int) -> Metrics:
+def summary(ranking: Ranking, ambiguous: int, reliability: Reliability | None) -> Metrics:
     """Compute all measures of a ranking.
 
     Parameters
@@ -178,6 +196,8 @@ def summary(ranking: Ranking, ambiguous: int) -> Metrics:
     ranking : Ranking
     ambiguous : int
         How many bins were left out of it.
+    reliability : Reliability or None
+        Of the same bins, if their scores are probabilities.
     """
     low, high = FDR_CUTOFFS
     return Metrics(
@@ -190,17 +210,19 @@ def summary(ranking: Ranking, ambiguous: int) -> Metrics:
         ranking.auprc_davis_goadrich,
         ranking.recall_at_fdr(low),
         ranking.recall_at_fdr(high),
+        None if reliability is None else reliability.brier,
+        None if reliability is None else reliability.error,
     )
 
 
-def _ranked_by_label(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> Ranking:
+def _ranked_by_label(labels: npt.NDArray[np.bool_], scores: Scores) -> Ranking:
     labels, scores = np.asarray(labels, np.bool_), np.asarray(scores)
     if labels.shape != scores.shape or labels.ndim != 1:
         raise ValueError(f"labels have shape {labels.shape} and scores {scores.shape}")
     return ranked(scores[labels], scores[~labels])
 
 
-def auroc(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> float:
+def auroc(labels: npt.NDArray[np.bool_], scores: Scores) -> float:
     """Compute the area under the ROC curve.
 
     Parameters
@@ -217,18 +239,16 @@ def auroc(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> fl
     return _ranked_by_label(labels, scores).auroc
 
 
-def auprc_trapezoid(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> float:
+def auprc_trapezoid(labels: npt.NDArray[np.bool_], scores: Scores) -> float:
     """Compute `Ranking.auprc_trapezoid`; parameters and errors are those of `auroc`."""
     return _ranked_by_label(labels, scores).auprc_trapezoid
 
 
-def auprc_davis_goadrich(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> float:
+def auprc_davis_goadrich(labels: npt.NDArray[np.bool_], scores: Scores) -> float:
     """Compute `Ranking.auprc_davis_goadrich`; parameters and errors are those of `auroc`."""
     return _ranked_by_label(labels, scores).auprc_davis_goadrich
 
 
-def recall_at_fdr(
-    labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating], cutoff: float
-) -> float:
+def recall_at_fdr(labels: npt.NDArray[np.bool_], scores: Scores, cutoff: float) -> float:
     """Compute `Ranking.recall_at_fdr`; parameters and errors are those of `auroc`."""
     return _ranked_by_label(labels, scores).recall_at_fdr(cutoff)

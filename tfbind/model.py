@@ -7,10 +7,12 @@ the threads.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from tfbind.calibration import calibrated
 from tfbind.channels import channel
 from tfbind.channels.base import Array
 from tfbind.contract import METADATA_KEY, Contract, Geometry
@@ -65,6 +67,8 @@ class Model:
         Of a file that has none, or what is known of such a file.
     elsewhere : bool
         Others will compute it, perhaps on a GPU that is not here.
+    raw : bool
+        Leave out the calibration that the contract may hold.
 
     Attributes
     ----------
@@ -95,6 +99,7 @@ class Model:
         tf32: bool = False,
         contract: Contract | Foreign | None = None,
         elsewhere: bool = False,
+        raw: bool = False,
     ) -> None:
         try:
             content = Path(path).read_bytes()
@@ -112,6 +117,9 @@ class Model:
         self.provider = "CUDA" if away else self._runtime.provider
         self.tf32 = tf32 and self.provider == "CUDA"
         self.contract = self._contract(contract)
+        self.raw = raw
+        if raw:
+            self.contract = replace(self.contract, calibration={})
         self.scans = self.contract.scans and not windows
         self._refuse_other_graph()
         self._slots = self._fit()
@@ -197,6 +205,7 @@ class Model:
         Returns
         -------
         ndarray, shape (chunks * chunk length, tasks), float32
+            Probabilities of the tasks that the contract holds a calibration of.
 
         Raises
         ------
@@ -205,7 +214,12 @@ class Model:
         """
         prepared = {name: self._channels[name].prepare(raw[name]) for name in self._channels}
         firsts = range(0, chunks * self.span, self.span)
-        return np.concatenate([self._scores_of_chunk(prepared, first) for first in firsts])
+        scores = np.concatenate([self._scores_of_chunk(prepared, first) for first in firsts])
+        for column, task in enumerate(self.contract.tasks):
+            if task in self.contract.calibration:
+                calibration = self.contract.calibration[task]
+                scores[:, column] = calibrated(scores[:, column], calibration)
+        return scores
 
     def warm_up(self) -> None:
         """Score a chunk of blank genome, so that the runtime claims the memory of one call."""

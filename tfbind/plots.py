@@ -1,5 +1,7 @@
 """Pictures of results, drawn with matplotlib, which is imported only where it is needed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,12 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tfbind.evaluation import Metrics, Ranking
+from tfbind.reliability import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 POINTS = 2000
 """Points that a curve is thinned to: more than its width in pixels."""
+
+RAREST = 1e-5
+"""The share of bound bins that a logarithmic axis begins with."""
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 DATELESS = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
@@ -81,18 +88,25 @@ def draw_curves(
     title : str
         A line above both.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    # Letters stay letters in SVG, and its names do not change from run to run.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tfbind", "font.size": 10}):
-        figure = Figure(figsize=(12, 5.6), dpi=100, layout="constrained")
+    with _figure((12, 5.6), path, kind) as figure:
         left, right = figure.subplots(1, 2)
         figure.suptitle(title or "Scores against labels", fontsize=12)
         _precision_recall(left, ranking, metrics)
         _roc(right, ranking, metrics)
         for axes in (left, right):
             _frame(axes)
+
+
+@contextmanager
+def _figure(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
+    """Give a figure to draw, and write it."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Letters stay letters in SVG, and its names do not change from run to run.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tfbind", "font.size": 10}):
+        figure = Figure(figsize=inches, dpi=100, layout="constrained")
+        yield figure
         figure.savefig(path, format=kind, metadata=DATELESS[kind])
 
 
@@ -135,8 +149,82 @@ def _roc(axes: "Axes", ranking: Ranking, metrics: Metrics) -> None:
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
 
 
+def draw_reliability(
+    reliability: Reliability, path: str | Path, *, kind: str, title: str = ""
+) -> None:
+    """Draw the share of bound bins against their scores, and below it how many bins there are.
+
+    On the left in equal steps, on the right in logarithmic ones, where most bins are.
+
+    Parameters
+    ----------
+    reliability : Reliability
+    path, kind, title
+        As `draw_curves` takes them.
+    """
+    with _figure((12, 7.6), path, kind) as figure:
+        panels = figure.subplots(2, 2, sharex="col", height_ratios=[3, 1])
+        bins = int(reliability.ranges.bins.sum())
+        figure.suptitle(
+            f"{title or 'Scores against labels'}\n{bins:,} bins, Brier score "
+            f"{reliability.brier:.5f}, expected calibration error {reliability.error:.5f}",
+            fontsize=12,
+        )
+        for upper, lower in panels.T:
+            _shares(upper, reliability)
+            _counts(lower, reliability)
+            for axes in (upper, lower):
+                _grid(axes)
+        panels[0, 0].set(xlim=(0, 1), ylim=(0, 1))
+        panels[0, 0].legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
+        panels[0, 1].set(xscale="log", xlim=(RAREST, 1), ylim=(RAREST, 1))
+        panels[0, 1].set_yscale("log", nonpositive="clip")  # no share is 0 there
+        panels[1, 0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+
+
+def _shares(axes: "Axes", reliability: Reliability) -> None:
+    low, high = reliability.intervals()
+    ranges, alike = reliability.ranges, reliability.alike
+    axes.plot([0, RAREST, 1], [0, RAREST, 1], "--", color=GREY, linewidth=1.2, label="as predicted")
+    axes.errorbar(
+        ranges.scores,
+        ranges.shares,
+        yerr=[ranges.shares - low, high - ranges.shares],
+        color=BLUE,
+        marker="o",
+        linewidth=1.8,
+        elinewidth=1,
+        capsize=3,
+        label="ranges of scores, 95 % intervals",
+        zorder=3,
+    )
+    axes.plot(
+        alike.scores,
+        alike.shares,
+        "s",
+        color=ORANGE,
+        markerfacecolor="none",
+        label=f"{len(alike.bins)} groups of equally many bins: ECE {reliability.error:.5f}",
+        zorder=4,
+    )
+    axes.set(ylabel="Share of bound bins")
+
+
+def _counts(axes: "Axes", reliability: Reliability) -> None:
+    ranges = reliability.ranges
+    axes.plot(ranges.scores, ranges.bins, "o-", color=GREY, label="bins")
+    axes.plot(ranges.scores, ranges.bound, "o-", color=BLUE, label="bound bins")
+    axes.set(xlabel="Mean score", ylabel="Bins")
+    axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylim(bottom=0.5)
+
+
 def _frame(axes: "Axes") -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    _grid(axes)
+
+
+def _grid(axes: "Axes") -> None:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -63,7 +63,7 @@ class Recipe:
         Bins in a chunk.
     device : str
         As `runtime.Runtime` takes it.
-    windows, tf32 : bool
+    windows, tf32, raw : bool
         As `Model` takes them.
     contract : str or None
         JSON text, for a model without a contract of its own.
@@ -86,6 +86,7 @@ class Recipe:
     device: str
     windows: bool
     tf32: bool
+    raw: bool
     contract: str | None
     columns: tuple[int, ...] | None
     versions: tuple[tuple[str, str], ...]
@@ -136,6 +137,7 @@ class Recipe:
             device,
             windows,
             tf32,
+            model.raw,
             None if contract is None else contract.to_json(),
             None if columns is None else tuple(columns),
             tuple(versions().items()),
@@ -176,6 +178,7 @@ class Recipe:
             device=self.device,
             windows=self.windows,
             tf32=self.tf32,
+            raw=self.raw,
             contract=told or None,
         )
 

@@ -1,0 +1,381 @@
+"""`tfbind calibrate`."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tfbind.errors import InputError, three
+
+from .evaluate import LabelColumn, ScoreColumn, Scores, label_column_of
+from .measures import LABEL_COLUMN, LabelFile, tell_unscored
+from .options import Force, Quiet
+from .progress import advancing, progress, say
+from .streams import STDIN_NAMES, reading, refuse_existing, refuse_terminal, writing
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from tfbind.contract import Calibration, Contract, Method
+    from tfbind.intervals import IntervalReader, Intervals
+    from tfbind.matching import Table
+    from tfbind.reliability import Reliability
+
+PLACES_AT_ONCE = 1 << 20
+
+
+def calibrate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The .onnx file that gave the scores.")
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the calibrated .onnx file."),
+    ],
+    scores: Scores = "-",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="Bins with labels, from tfbind label, or a label table of the ENCODE-DREAM "
+            "challenge. Of several columns those named after the tasks are taken.",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["isotonic", "platt"],
+        typer.Option(
+            metavar="isotonic|platt",
+            help="Any rising line, for a hundred bound bins or more; or a sigmoid, for fewer.",
+        ),
+    ] = "isotonic",
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a model's several tasks, calibrate this one."),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The cell type of the bins, and the column of --labels that has its name, if any.",
+        ),
+    ] = None,
+    score_column: ScoreColumn = None,
+    label_column: LabelColumn = None,
+    trained_too: Annotated[
+        bool,
+        typer.Option(
+            "--allow-training-bins", help="Take bins of regions that the model was trained on."
+        ),
+    ] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a model's scores probabilities, by labels of bins that it was not trained on.
+
+    SCORES is what tfbind score --raw --format bed writes with MODEL; labels are given as to tfbind
+    evaluate. Writes MODEL with the calibration in its contract, which tfbind score applies from
+    then on, but for --raw. Scores of a calibrated model must be raw ones too: what they give
+    replaces what it holds for their tasks. The .keras file and other exports of it know nothing of
+    it.
+
+    isotonic pools neighbouring scores until the share of bound bins rises from pool to pool, and
+    joins the pools' mean scores by straight lines, so that the order of scores is kept: scores from
+    0 to 1 that differ still differ, but for rounding; of others those beyond the given ones become
+    one. platt fits a sigmoid to the log-odds of scores from 0 to 1, and to others as they are.
+
+    Probabilities hold for the mix of bins that was given. Of bins from tfbind sample more are bound
+    than of the genome: calibrate with all bins of a held-out region instead. Each task is
+    calibrated by itself, so that scores of classes that exclude each other no longer add up to 1.
+
+    Bins where MODEL was trained are refused, as their scores are too good, unless --cell names a
+    cell type that it was not trained on.
+
+    For example:
+
+    \b
+        tfbind bin --region chrX:55000001-60000000 | tfbind score ctcf.onnx --raw --format bed \\
+          | tfbind calibrate ctcf.onnx --labels labels.bed.gz -o calibrated.onnx
+        tfbind bin --chroms chr1 | tfbind score calibrated.onnx > probabilities.bedGraph
+    """
+    if labels in STDIN_NAMES and scores in STDIN_NAMES:
+        raise typer.BadParameter("scores and labels cannot both come from standard input")
+    refuse_existing(output, force=force)
+    refuse_terminal(output, "a model is binary")
+    content, contract, sha256 = _opened(model)
+    if task is not None and task not in contract.tasks:
+        raise typer.BadParameter(f"no task {task!r}: there is {', '.join(contract.tasks)}")
+    asked = _Asked(contract, sha256, task, cell, score_column, label_column)
+    with ExitStack() as stack:
+        # All is opened before anything is read: a missing file is told at once.
+        score_stream, score_path = stack.enter_context(reading(scores, what="SCORES"))
+        truth = None
+        if labels is not None:
+            label_stream, label_path = stack.enter_context(reading(labels, what="--labels FILE"))
+            truth = LabelFile.of(label_stream, label_path)
+        read = _read(score_stream, score_path, truth, asked, quiet=quiet)
+    if not trained_too and (cell is None or cell in contract.cells):
+        _refuse_training_bins(read.scores, contract)
+    fits = {name: _fitted(read, name, method, quiet=quiet) for name in read.tasks}
+    changed = replace(contract, calibration={**contract.calibration, **fits})
+    from tfbind.calibration import with_contract
+
+    with writing(output, force=force) as stream:
+        stream.write(with_contract(content, changed))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The model, and what was said of the columns."""
+
+    contract: "Contract"
+    sha256: str
+    task: str | None
+    cell: str | None
+    score_column: int | None
+    label_column: int | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Scores and labels, each with a column for each of the tasks, and what file scored."""
+
+    scores: "Table"
+    labels: "Table"
+    tasks: tuple[str, ...]
+    sha256: str
+
+
+def _opened(path: str) -> "tuple[bytes, Contract, str]":
+    """Read a model file and its contract."""
+    from hashlib import sha256
+    from importlib.util import find_spec
+
+    from tfbind.contract import METADATA_KEY, Contract
+    from tfbind.runtime import Runtime
+
+    if find_spec("onnx") is None:
+        raise InputError("tfbind calibrate needs onnx; install it with: pip install onnx")
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+    if content.startswith(b"PK"):
+        raise InputError(
+            "is no ONNX file, but seems to be a Keras network: tfbind export makes one of it",
+            path=path,
+        )
+    text = Runtime(content, "cpu", path).metadata.get(METADATA_KEY)
+    if text is None:
+        raise InputError(
+            "holds no contract of tfbind, which a calibration is written into; give a model of "
+            "tfbind export",
+            path=path,
+        )
+    return content, Contract.from_json(text, path), sha256(content).hexdigest()
+
+
+def _read(
+    stream: "BinaryIO", path: str, truth: LabelFile | None, asked: _Asked, *, quiet: bool
+) -> _Read:
+    """Read the scores and the labels of each task."""
+    from itertools import chain
+
+    from tfbind.intervals import IntervalReader
+    from tfbind.matching import labels_of, read_table, scores_of
+
+    reader = IntervalReader(stream, path)
+    batches = iter(reader)
+    first = next(batches, None)
+    if first is None:
+        raise InputError("holds no interval, expected one bin a line", path=path)
+    columns = _score_columns(reader, asked)
+    sha256 = _scored_by(reader, asked, columns, quiet=quiet)
+    contigs: dict[str, int] = {}
+    labelled = None
+    if truth is None:
+        label_columns = _beside(first, path, list(columns), asked)
+    else:
+        label_columns = _label_columns(truth, list(columns), asked)
+        labelled = truth.read(contigs, list(label_columns.values()), quiet=quiet)
+    tasks = tuple(label_columns)
+    parsers = [partial(scores_of, path=path, column=columns[task]) for task in tasks]
+    beside = [partial(labels_of, path=path, column=n) for n in label_columns.values()]
+    with progress("scores", "bins", total=None, quiet=quiet) as advance:
+        table = read_table(
+            advancing(chain([first], batches), advance),
+            path,
+            contigs,
+            [*parsers, *(beside if labelled is None else [])],
+            like=labelled,
+        )
+    if labelled is None:
+        labelled = replace(table, columns=table.columns[len(tasks) :])
+    return _Read(replace(table, columns=table.columns[: len(tasks)]), labelled, tasks, sha256)
+
+
+def _told(reader: "IntervalReader") -> dict[str, str]:
+    """Read the fields of the line that tells what the scores are of; none if there is no line."""
+    for line in reader.header:
+        name, *fields = line.split("\t")
+        if name == "#tfbind":
+            return dict(field.partition("=")[::2] for field in fields)
+    return {}
+
+
+def _score_columns(reader: "IntervalReader", asked: _Asked) -> dict[str, int]:
+    """Find the column, from 1, of each task that is scored."""
+    from tfbind.labels import column_names
+
+    tasks = asked.contract.tasks
+    names = column_names(reader.header, reader.columns) or []
+    found = {task: LABEL_COLUMN + names.index(task) for task in tasks if task in names}
+    alone = asked.task or (tasks[0] if len(tasks) == 1 else _told(reader).get("task"))
+    if asked.task is None and len(tasks) > 1 and found:
+        return found
+    if alone not in tasks:
+        raise InputError(
+            f"does not tell which of the model's tasks {', '.join(tasks)} the scores are of; give "
+            "--task NAME",
+            path=reader.path,
+        )
+    return {alone: asked.score_column or found.get(alone, reader.columns)}
+
+
+def _scored_by(
+    reader: "IntervalReader", asked: _Asked, tasks: Iterable[str], *, quiet: bool
+) -> str:
+    """Give the sha256 of the file that scored; refuse another model's scores, and calibrated ones.
+
+    Of a calibrated model the scores of the file that it was calibrated from will do as well.
+    """
+    told = _told(reader)
+    known = [asked.sha256, *(one.sha256 for one in asked.contract.calibration.values())]
+    scored_by = told.get("sha256", asked.sha256)
+    if not told:
+        say(
+            "the scores have no #tfbind line: nothing tells whether they are raw ones of this "
+            "model",
+            quiet=quiet,
+        )
+    if scored_by not in known:
+        raise InputError(
+            f"holds scores of {told.get('model', 'a model')} with the sha256 {scored_by[:12]}, "
+            f"expected {known[0][:12]}; score the bins with the model that is to be calibrated",
+            path=reader.path,
+        )
+    if "calibrated" in told:
+        raise InputError(
+            "holds calibrated scores, expected raw ones; score the bins with tfbind score --raw",
+            path=reader.path,
+        )
+    return scored_by
+
+
+def _beside(first: "Intervals", path: str, tasks: list[str], asked: _Asked) -> dict[str, int]:
+    """Find the column of labels in the file of the scores."""
+    if len(tasks) > 1:
+        raise InputError(
+            f"holds scores of {len(tasks)} tasks; give their labels by --labels FILE, or choose "
+            "one by --task",
+            path=path,
+        )
+    return {tasks[0]: asked.label_column or label_column_of(first, path)}
+
+
+def _label_columns(truth: LabelFile, tasks: list[str], asked: _Asked) -> dict[str, int]:
+    """Find the column, from 1, of each task's labels."""
+    from tfbind.labels import column_names
+
+    reader = truth.reader
+    if asked.label_column is not None:
+        if len(tasks) > 1:
+            raise typer.BadParameter("--label-column is of one task: choose that by --task")
+        return {tasks[0]: asked.label_column}
+    labelled = truth.labelled()
+    names = list(truth.cells) or column_names(reader.header, reader.columns) or []
+    places = {name: LABEL_COLUMN + place for place, name in enumerate(names)}
+    found = {task: places[task] for task in tasks if places.get(task) in labelled}
+    if len(tasks) == 1 and not found:
+        if asked.cell is not None and places.get(asked.cell) in labelled:
+            return {tasks[0]: places[asked.cell]}
+        if len(labelled) <= 1:
+            return {tasks[0]: (labelled or [LABEL_COLUMN])[0]}
+    if not found:
+        raise InputError(
+            f"found {len(labelled)} column(s) of labels, named {three(names)}, expected one of the "
+            f"name of a task, {three(tasks)}; choose one by --task and --label-column",
+            path=reader.path,
+        )
+    return found
+
+
+def _refuse_training_bins(scored: "Table", contract: "Contract") -> None:
+    """Refuse bins of the regions that a model was trained on."""
+    import numpy as np
+
+    from tfbind.matching import START_BITS
+    from tfbind.regions import RegionSet, Spans, parse_regions
+
+    contigs = tuple(scored.contigs)
+    learnt = RegionSet(parse_regions(contract.trained_on, contigs))
+    count = 0
+    for first in range(0, len(scored.keys), PLACES_AT_ONCE):
+        keys = scored.keys[first : first + PLACES_AT_ONCE]
+        starts = (keys & np.uint64((1 << START_BITS) - 1)).astype(np.int64)
+        codes = (keys >> np.uint64(START_BITS)).astype(np.int32)
+        spans = Spans(contigs, codes, starts, starts + scored.width)
+        count += int(np.count_nonzero(learnt.overlaps(spans)))
+    if count:
+        held = f", such as those of {three(contract.held_out)}" if contract.held_out else ""
+        raise InputError(
+            f"{count:,} of {len(scored.keys):,} bins lie in {three(contract.trained_on)}, where "
+            f"the model was trained on {three(contract.cells)}: their scores are too good; give "
+            f"held-out bins{held}, or tell by --cell that they are of another cell type, or give "
+            "--allow-training-bins",
+            path=scored.path,
+        )
+
+
+def _fitted(read: _Read, task: str, method: "Method", *, quiet: bool) -> "Calibration":
+    """Fit the calibration of one task, and tell what it does."""
+    from tfbind.calibration import calibrated, fit
+    from tfbind.evaluation import ordered
+    from tfbind.labels import BOUND, UNBOUND
+    from tfbind.matching import match
+    from tfbind.reliability import reliability
+
+    place = read.tasks.index(task)
+    scores, labels = (
+        replace(table, columns=(table.columns[place],)) for table in (read.scores, read.labels)
+    )
+    matched = match(scores, labels)
+    if place == 0:
+        tell_unscored(matched, quiet=quiet)
+    try:
+        bound, unbound = ordered(
+            *(matched.scores[matched.labels == code] for code in (BOUND, UNBOUND))
+        )
+        found = fit(bound, unbound, method, read.sha256)
+    except InputError as error:
+        raise InputError(f"{task}: {error.message}", path=read.labels.path) from error
+    before = reliability(bound, unbound)
+    after = reliability(calibrated(bound, found), calibrated(unbound, found))
+    say(
+        f"{task}: {method}, {len(found.scores)} knots, from {found.bound:,} bound and "
+        f"{found.unbound:,} unbound bins; on these: Brier score {_change(before, after, 'brier')}, "
+        f"calibration error {_change(before, after, 'error')}",
+        quiet=quiet,
+    )
+    return found
+
+
+def _change(
+    before: "Reliability | None", after: "Reliability | None", what: Literal["brier", "error"]
+) -> str:
+    shown = ["NA" if one is None else f"{getattr(one, what):.5f}" for one in (before, after)]
+    return " to ".join(shown)
