@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tfbind.channels import Sources
     from tfbind.contract import Contract
     from tfbind.foreign import Foreign
-    from tfbind.intervals import IntervalReader
+    from tfbind.intervals import Intervals
     from tfbind.journal import Checked, Journal
     from tfbind.model import Model
     from tfbind.pipeline import Times
@@ -38,7 +38,7 @@ class Options:
 
     Attributes
     ----------
-    chunk, device, windows, tf32
+    chunk, device, windows, tf32, raw
         As `model.Model` takes them.
     foreign : Foreign or None
         What was said of a model without a contract.
@@ -54,6 +54,7 @@ class Options:
     foreign: "Foreign | None"
     threads: int | None
     cluster: str | None
+    raw: bool = False
 
     def open(self, path: str) -> "Model":
         """Open the model."""
@@ -72,6 +73,7 @@ class Options:
             tf32=self.tf32,
             contract=self.foreign,
             elsewhere=self.cluster is not None,
+            raw=self.raw,
         )
 
 
@@ -89,7 +91,7 @@ class Run:
 
     def scored(
         self,
-        reader: "IntervalReader",
+        bins: "Iterable[Intervals]",
         tasks: list[str],
         journal: "Journal | None",
         advance: Advance,
@@ -100,7 +102,7 @@ class Run:
 
         columns = [self.model.contract.tasks.index(name) for name in tasks]
         # What ends first is entered last: stages close before what they draw from does.
-        parsed = self.times.drawing("parse", map(self.check, reader))
+        parsed = self.times.drawing("parse", map(self.check, bins))
         checked = stack.enter_context(ahead(parsed))
         compute = (self._here if self.options.cluster is None else self._on_cluster)(columns, stack)
         scored = compute(checked) if journal is None else journal.resume(checked, compute)
@@ -228,6 +230,14 @@ def _compare(contract: "Contract", sources: "Sources") -> None:
             )
 
 
+def calibrations(contract: "Contract") -> str:
+    """Name the methods of a model's calibrations, with their tasks where there are several."""
+    methods = {task: one.method for task, one in contract.calibration.items()}
+    if len(contract.tasks) == 1:
+        return "".join(methods.values())
+    return ",".join(f"{task}:{method}" for task, method in methods.items())
+
+
 def provenance(model: "Model", sources: "Sources", described: list[str]) -> bytes:
     """Say what the scores are of; nothing here differs between two runs of the same."""
     import tfbind
@@ -240,6 +250,7 @@ def provenance(model: "Model", sources: "Sources", described: list[str]) -> byte
         f"sha256={model.sha256}",
         f"chunk={model.chunk}",
         *([] if model.scans else ["windows"]),
+        *([f"calibrated={calibrations(model.contract)}"] if model.contract.calibration else []),
         *described,
         f"genome={Path(sources.genome.path).name}",
         *signals,
@@ -264,6 +275,8 @@ def tell(run: Run, done: int) -> None:
         f"scored {way}{why}, by ONNX Runtime on {model.provider}{several}{rounded}{where}",
         quiet=quiet,
     )
+    if model.contract.calibration:
+        say(f"calibrated: {calibrations(model.contract)}; --raw leaves it out", quiet=quiet)
     shares = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in run.times.seconds.items())
     say(f"processor time: {shares}", quiet=quiet)
     if model.calls > 1:

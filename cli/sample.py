@@ -1,15 +1,34 @@
 """`tfbind sample`."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Alias, BedInput, ChrPrefix, Force, Output, Quiet, Seed
+from .hard import COUNT, wanted
+from .options import (
+    Alias,
+    BedInput,
+    ChrPrefix,
+    Expression,
+    Fasta,
+    Files,
+    Force,
+    Missing,
+    Output,
+    Quiet,
+    Seed,
+    Signals,
+    Threads,
+)
 from .places import Prefix, alias_in, read_interval_set, refuse_stdin_twice, regions_in
-from .progress import advancing, progress, say
+from .progress import Advance, advancing, progress, say
 from .streams import reading, refuse_existing, writing
 
 if TYPE_CHECKING:
+    from tfbind.hardest import Scores
+    from tfbind.intervals import IntervalReader, Intervals
     from tfbind.regions import RegionSet
     from tfbind.sampling import Sampler
 
@@ -40,6 +59,31 @@ def sample(
             "inclusive); may be repeated.",
         ),
     ] = None,
+    hard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Keep also the unbound bins that this .onnx model scores highest.",
+        ),
+    ] = None,
+    hard_count: Annotated[
+        int | None,
+        typer.Option(metavar="BINS", min=1, help=f"How many --hard keeps; default: {COUNT:,}."),
+    ] = None,
+    fasta: Fasta = None,
+    signal: Signals = None,
+    channel: Files = None,
+    expression: Expression = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The cell type, for a model that wants its expression; default: the first "
+            "signal's file name.",
+        ),
+    ] = None,
+    missing: Missing = "error",
+    threads: Threads = None,
     seed: Seed = 0,
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
@@ -57,38 +101,59 @@ def sample(
     that begin with # above the first bin are kept. The same seed and input give the same bins.
     Says on standard error how many bins have each label.
 
+    With --hard it scores all bins, as tfbind score does, with --fasta, --signal, --channel,
+    --expression, --cell, --missing and --threads. Of the bins that it would not keep for certain it
+    adds the unbound ones with the highest scores; those that were drawn as well count once. Label
+    columns are matched to the model's tasks by name, one column to one task by itself; of several
+    the highest score counts in a column where the bin is unbound, never one where it is ambiguous.
+
     For example:
 
     \b
         tfbind bin hg19.fa | tfbind label --conservative ctcf.narrowPeak \\
           | tfbind sample --accessible dnase.narrowPeak --holdout chr1,chr8,chr21 --seed 1
+        tfbind sample --hard ctcf.onnx --fasta hg19.fa --signal dnase=K562.bw labelled.bed.gz \\
+          | tfbind features --fasta hg19.fa --signal dnase=K562.bw > harder.tiles
     """
     from tfbind.intervals import IntervalReader
     from tfbind.sampling import Sampler, common_step
 
+    asked = wanted(hard, hard_count, fasta, signal, channel, expression, cell, missing, threads)
     refuse_existing(output, force=force)
     refuse_stdin_twice(bed, accessible)
     held_out = _held_out(holdout, alias_in(alias), chr_prefix)
     places = None
     if accessible is not None:
         places = read_interval_set(accessible, alias_in(alias), chr_prefix)
-    with reading(bed, what="BED") as (stream, path), writing(output, force=force) as out:
+    with ExitStack() as stack:
+        stream, path = stack.enter_context(reading(bed, what="BED"))
+        out = stack.enter_context(writing(output, force=force))
         reader = IntervalReader(stream, path)
-        with progress("sample", "bins", total=None, quiet=quiet) as advance:
-            step, batches = common_step(reader)
-            sampler = Sampler(
-                background, seed, step, block=block, accessible=places, holdout=held_out
-            )
-            columns = 3
-            for batch in advancing(batches, advance):
-                sampler.add(batch, path)
-                columns = 3 + len(batch.extra)
+        advance = stack.enter_context(progress("sample", "bins", total=None, quiet=quiet))
+        step, batches = common_step(reader)
+        miner = None
+        if asked is not None and reader.columns:
+            miner = asked.open(reader, alias, chr_prefix, seed, stack, quiet=quiet)
+        sampler = Sampler(
+            background,
+            seed,
+            step,
+            block=block,
+            accessible=places,
+            holdout=held_out,
+            hardest=miner.hardest if miner else None,
+        )
+        scored = miner.scored(batches, advance) if miner else _unscored(batches, advance)
+        for batch, scores in scored:
+            sampler.add(batch, path, scores)
         if places is not None:
             places.axis.require_shared()
         out.writelines(line.encode() + b"\n" for line in reader.header)
         out.writelines(sampler.lines())
-    for line in _summary(sampler, reader.header, columns, background):
+    for line in _summary(sampler, reader, background):
         say(line, quiet=quiet)
+    if miner is not None:
+        say(miner.summary(sampler.counts()[1]), quiet=quiet)
     if held_out is not None and sampler.read and held_out.unmet():
         # Told even if quiet: a name that is misspelt would let the held-out bins through.
         say(_not_held_out(held_out), quiet=False)
@@ -113,21 +178,29 @@ def _not_held_out(held_out: "RegionSet") -> str:
     )
 
 
-def _summary(sampler: "Sampler", header: list[str], columns: int, background: int) -> list[str]:
+def _unscored(
+    batches: "Iterable[Intervals]", advance: Advance
+) -> "Iterator[tuple[Intervals, Scores | None]]":
+    for batch in advancing(batches, advance):
+        yield batch, None
+
+
+def _summary(sampler: "Sampler", reader: "IntervalReader", background: int) -> list[str]:
     """Say what was kept, drawn and dropped, and how many bins have each label."""
     from tfbind.labels import LETTERS, column_names
 
-    drawn, classes = sampler.counts()
+    columns = max(reader.columns, 3)
+    drawn, hard, classes = sampler.counts()
     fewer = f" (all there are; {background:,} were asked for)" if drawn < background else ""
     lines = [
         f"{sampler.kept:,} bins kept, {drawn:,} of {sampler.others:,} others drawn{fewer}, "
         f"{sampler.dropped:,} held out"
     ]
-    names = column_names(header, columns)
+    names = column_names(reader.header, columns)
     if names is None:
         names = ["label"] if columns == 4 else [f"column {i + 4}" for i in range(columns - 3)]
     if not names:
-        lines.append(f"{sampler.kept + drawn:,} unlabelled")
+        lines.append(f"{sampler.kept + drawn + hard:,} unlabelled")
     for name, counts in zip(names, classes, strict=True):
         shown = ", ".join(f"{n:,} {letter}" for letter, n in zip(LETTERS, counts, strict=True))
         lines.append(f"{name}: {shown}")

@@ -111,14 +111,14 @@ def test_the_draw_is_the_rule_however_the_input_is_cut(
     expected = naive(lines, kept, dropped, 10, background, block, seed)
     assert b"".join(sampler.lines()) == b"".join(text[row] for row in expected)
     others = len(lines) - sum(kept) - sum(dropped)
-    drawn, classes = sampler.counts()
+    drawn, hard, classes = sampler.counts()
     assert (sampler.read, sampler.kept, sampler.dropped, sampler.others) == (
         len(lines),
         sum(kept),
         sum(dropped),
         others,
     )
-    assert drawn == min(background, others)
+    assert (drawn, hard) == (min(background, others), 0)
     labels = [lines[row][2] for row in expected]
     assert classes.tolist() == [[labels.count(letter) for letter in "UAB"]] * bool(lines)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tfbind.hardest import Hardest, Held, Scores
 from tfbind.intervals import Intervals, concatenate
 from tfbind.labels import BOUND, LETTERS, label_codes
 from tfbind.lines import whole_lines
@@ -148,6 +149,8 @@ class Sampler:
     accessible : IntervalSet, optional
     holdout : RegionSet, optional
         Bins that overlap it are dropped.
+    hardest : Hardest, optional
+        Keeps hard negatives among the others; what else is kept and drawn does not depend on it.
 
     Attributes
     ----------
@@ -164,12 +167,14 @@ class Sampler:
         block: int = 16,
         accessible: IntervalSet | None = None,
         holdout: RegionSet | None = None,
+        hardest: Hardest | None = None,
     ) -> None:
         self.read = self.dropped = self.kept = self.others = 0
         self._step = step
         self._block = block
         self._accessible = accessible
         self._holdout = holdout
+        self._hardest = hardest
         self._draw = _Draw(background)
         self._random = np.random.default_rng(seed)
         self._batches: list[_Kept] = []
@@ -178,7 +183,7 @@ class Sampler:
         self._last: tuple[str, int, int] = ("", 0, -1)
         self._open: tuple[int, float] = (-1, np.inf)
 
-    def add(self, batch: Intervals, path: str) -> None:
+    def add(self, batch: Intervals, path: str, scores: Scores | None = None) -> None:
         """Read a batch of bins; how the input is cut into batches changes nothing.
 
         Parameters
@@ -187,6 +192,8 @@ class Sampler:
             The columns beyond the third, if any, are labels.
         path : str
             The file, for messages.
+        scores : ndarray, shape (n, columns of the hardest), float32, optional
+            By which hard negatives are told.
 
         Raises
         ------
@@ -207,6 +214,8 @@ class Sampler:
         self._batches.append(_Kept(np.flatnonzero(keep), batch.text.filter(pa.array(keep))))
         self._count(codes[keep])
         self._draw_from(batch, others, codes)
+        if self._hardest is not None and scores is not None:
+            self._hardest.add(len(self._batches) - 1, batch.text, codes, others, scores)
 
     @staticmethod
     def _overlaps(
@@ -268,7 +277,7 @@ class Sampler:
         """
         parts = {
             number: list(group)
-            for number, group in itertools.groupby(self._draw.fragments(), lambda part: part.batch)
+            for number, group in itertools.groupby(self._fragments(), lambda part: part.batch)
         }
         for number, kept in enumerate(self._batches):
             pieces, done = [], 0
@@ -278,22 +287,50 @@ class Sampler:
                 done = upto
             yield b"".join([*pieces, whole_lines(kept.text.slice(done))])
 
-    def counts(self) -> tuple[int, npt.NDArray[np.int64]]:
+    def _fragments(self) -> Iterator[_Fragment]:
+        """Yield what was drawn and what is hard, in input order, each bin once."""
+        drawn = list(self._draw.fragments())
+        held = None if self._hardest is None else self._hardest.held()
+        hard = [] if held is None else _runs(held, drawn)
+        return heapq.merge(drawn, hard, key=lambda part: (part.batch, part.row))
+
+    def counts(self) -> tuple[int, int, npt.NDArray[np.int64]]:
         """Count what `lines` yields.
 
         Returns
         -------
         drawn : int
             Bins that were drawn of the others.
+        hard : int
+            Hard negatives that were not drawn anyway.
         classes : ndarray, shape (experiments, 3), int64
-            Bins of each label, in the order of `labels.LETTERS`, kept and drawn; no row if the
-            bins have no labels.
+            Bins of each label, in the order of `labels.LETTERS`, all together; no row if the bins
+            have no labels.
         """
-        drawn, classes = 0, self._counts.copy()
-        for part in self._draw.fragments():
-            drawn += len(part.codes)
+        more, classes = 0, self._counts.copy()
+        for part in self._fragments():
+            more += len(part.codes)
             for experiment in range(part.codes.shape[1]):
                 classes[experiment] += np.bincount(
                     part.codes[:, experiment], minlength=len(LETTERS)
                 )
-        return drawn, classes
+        drawn = sum(len(part.codes) for part in self._draw.fragments())
+        return drawn, more - drawn, classes
+
+
+def _runs(held: Held, drawn: list[_Fragment]) -> Iterator[_Fragment]:
+    """Join neighbouring hard negatives, without those that were drawn."""
+    # A batch has far fewer rows than 2**32.
+    places = held.batches << 32 | held.rows
+    firsts = np.array([part.batch << 32 | part.row for part in drawn], np.int64)
+    lengths = np.array([len(part.codes) for part in drawn], np.int64)
+    before = np.searchsorted(firsts, places, side="right") - 1
+    ends = np.concatenate([firsts + lengths, [-1]])  # the last is that of none before
+    kept = held.take(np.flatnonzero(places >= ends[before]))
+    places = kept.batches << 32 | kept.rows
+    breaks = np.flatnonzero(np.diff(places) != 1) + 1
+    edges = [0, *breaks.tolist(), len(kept)] if len(kept) else []
+    for first, last in itertools.pairwise(edges):
+        text = whole_lines(kept.text.slice(first, last - first))
+        batch, row = int(kept.batches[first]), int(kept.rows[first])
+        yield _Fragment(batch, row, text, kept.codes[first:last])
