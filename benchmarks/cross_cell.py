@@ -27,7 +27,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -333,9 +333,9 @@ def table(asked: argparse.Namespace, results: dict[str, list[Metrics]]) -> str:
     )
 
 
-def keep_settings(asked: argparse.Namespace) -> dict[str, Any]:
+def keep_settings(asked: argparse.Namespace, free: Sequence[str] = FREE) -> dict[str, Any]:
     """Note the options in the folder of work; refuse one that was made with others."""
-    settings = {name: value for name, value in vars(asked).items() if name not in FREE}
+    settings = {name: value for name, value in vars(asked).items() if name not in free}
     text = json.dumps(settings, default=str, indent=2) + "\n"
     path = asked.work / "settings.json"
     asked.work.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from . import archs as archs_module
 from . import bin as bin_module
+from . import calibrate as calibrate_module
 from . import cut_sites as cut_sites_module
 from . import dream as dream_module
 from . import evaluate as evaluate_module
@@ -23,6 +25,7 @@ from . import sample as sample_module
 from . import scan as scan_module
 from . import score as score_module
 from . import shape as shape_module
+from . import similar as similar_module
 from . import train as train_module
 from .command import Command
 from .edge import at_the_edge
@@ -51,10 +54,13 @@ app.command("bin")(at_the_edge(bin_module.bin_))
 app.command("label")(at_the_edge(label_module.label))
 app.command("sample")(at_the_edge(sample_module.sample))
 app.command("features")(at_the_edge(features_module.features))
+app.command("archs")(at_the_edge(archs_module.archs))
+app.command("similar")(at_the_edge(similar_module.similar))
 app.command("train")(at_the_edge(train_module.train))
 app.command("export")(at_the_edge(export_module.export))
 app.command("score")(at_the_edge(score_module.score))
 app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
+app.command("calibrate")(at_the_edge(calibrate_module.calibrate))
 app.command("scan")(at_the_edge(scan_module.scan))
 app.command("shape")(at_the_edge(shape_module.shape))
 app.add_typer(dream_module.app)

@@ -44,7 +44,7 @@ class Tally:
 @contextmanager
 def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Iterator[Advance]:
     """Show what is done, the rate and the time left, if standard error is a terminal."""
-    if quiet or not sys.stderr.isatty() or not _first_on_terminal():
+    if not on_terminal(quiet=quiet):
         yield lambda amount, note="": None
         return
     from rich.console import Console
@@ -75,6 +75,11 @@ def progress(what: str, unit: str, *, total: float | None, quiet: bool) -> Itera
             bar.update(task, advance=amount, description=f"{what} {note}".rstrip())
 
         yield advance
+
+
+def on_terminal(*, quiet: bool) -> bool:
+    """Tell whether to draw on standard error."""
+    return not quiet and sys.stderr.isatty() and _first_on_terminal()
 
 
 @functools.cache

@@ -1,41 +1,83 @@
 """`tfbind train`."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tfbind.errors import InputError
+
+from .archs import NAMES
+from .checkpoint import about_run, claimed, digest, leave_complete
+from .config import Told, told
+from .epochs import display, stopping
 from .keras_backend import load_keras
-from .options import Force, Quiet, Seed
-from .places import regions_in
-from .progress import progress, say
-from .streams import on_disk, replacing, writing
+from .learning import Material, material, tile_file
+from .machine import processors
+from .options import (
+    Alias,
+    Channels,
+    Chroms,
+    ChrPrefix,
+    Fasta,
+    Force,
+    Missing,
+    Quiet,
+    Regions,
+    Seed,
+    Threads,
+)
+from .pictures import kind_of
+from .progress import say
+from .samples import Background, Exclude, Folder, Holdout, Samples, SheetOptions, paths_of_tiles
+from .similar import CellsLike, TargetSignal, most_alike, refuse_unlike
+from .starting import Init, Motifs, Pretrain, PretrainEpochs, files_of, start_of
+from .streams import replacing
 
 if TYPE_CHECKING:
     import keras
 
-    from tfbind.contract import Input
-    from tfbind.regions import Region
-    from tfbind.tilefiles import TileFile
-    from tfbind.tilesets import TileSet
-    from tfbind.training import History, Settings
-
-VALIDATION_SHARE = 0.1
+    from tfbind.checkpoints import Checkpoint
+    from tfbind.history import History
 
 
 def train(
-    tiles: Annotated[
-        list[str], typer.Argument(metavar="TILES", help="Files from tfbind features.")
-    ],
+    context: typer.Context,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Write the .keras file here.")
     ],
+    tiles: Annotated[
+        list[str] | None, typer.Argument(metavar="TILES", help="Files from tfbind features.")
+    ] = None,
+    samples: Samples = None,
+    folder: Folder = None,
+    cells_like: CellsLike = None,
+    target_signal: TargetSignal = None,
     arch: Annotated[
-        str, typer.Option(metavar="NAME", help="The architecture: shallow.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"The architecture, which tfbind archs describes: {', '.join(NAMES)}.",
+        ),
     ] = "shallow",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML: arch and inputs; [network], with what the architecture is built with, such "
+            "as filters; [training], with epochs, learning_rate and so on. Flags win over it.",
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Experiments to learn, in this order; default: all that the tiles hold.",
+        ),
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="Inputs to learn from; default: all that the tiles hold."),
@@ -71,6 +113,24 @@ def train(
     learning_rate: Annotated[
         float, typer.Option(metavar="RATE", min=0, help="Of the Adam optimiser.")
     ] = 1e-3,
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        typer.Option(
+            metavar="constant|cosine",
+            help="The learning rate over the epochs: the same, or down to nothing at the last.",
+        ),
+    ] = "constant",
+    clip: Annotated[
+        float,
+        typer.Option(metavar="NORM", min=0, help="Most that the gradients' norm may be; 0: any."),
+    ] = 0.0,
+    bound_weight: Annotated[
+        Literal["balanced", "one"],
+        typer.Option(
+            metavar="balanced|one",
+            help="Let bound bins weigh as much as all unbound ones together, or each as any other.",
+        ),
+    ] = "balanced",
     focal: Annotated[
         float,
         typer.Option(
@@ -82,186 +142,236 @@ def train(
     one_strand: Annotated[
         bool, typer.Option("--one-strand", help="Do not show reverse complements in training.")
     ] = False,
+    init: Init = None,
+    motifs: Motifs = None,
+    pretrain: Pretrain = None,
+    pretrain_epochs: PretrainEpochs = 10,
+    background: Background = None,
+    fasta: Fasta = None,
+    channel: Channels = None,
+    chroms: Chroms = None,
+    region: Regions = None,
+    holdout: Holdout = None,
+    exclude: Exclude = None,
+    missing: Missing = "error",
+    alias: Alias = None,
+    chr_prefix: ChrPrefix = None,
     seed: Seed = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda:N,...",
+            help="Train here, or on several such as cuda:0,cuda:1, each with a part of every "
+            "batch, which needs JAX; auto: CUDA if there is one.",
+        ),
+    ] = "auto",
+    threads: Threads = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw loss and AUPRC over the epochs: .png, .svg or .pdf; needs tfbind[plot].",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on behind the last epoch of a run that was killed or stopped, to the same "
+            "network as without a break.",
+        ),
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network on tiles, of one or many cell types.
 
     Every batch mixes cell types and regions. Bound bins weigh as much as all unbound ones
-    together. The epoch with the best AUPRC on the validation part is kept; Ctrl-C and SIGTERM stop
+    together. The epoch with the best AUPRC on the validation part is kept; of several experiments
+    it is the mean over those that have bound and unbound bins there. Ctrl-C and SIGTERM stop
     early, with status 130, and keep the best so far.
 
-    Writes a .keras file with the model's contract inside, and beside it a .history.tsv of the
-    same name with a line for each epoch.
+    Writes a .keras file with the model's contract inside, and beside it a .history.csv of the
+    same name with a line for each epoch. After each epoch all that training needs to go on is kept
+    in a file .keras.checkpoint, until it is done: --resume with the same options goes on from
+    there.
+
+    With --samples it makes the tiles itself, as tfbind bin, label, sample and features do, from a
+    sheet with the columns cell, factor, peaks (conservative), relaxed, accessible, signal
+    (NAME=FILE,...), expression, or labels (BED) in the place of peaks; paths are relative to it.
+    What is of a cell type may stand in any of its lines. A factor that a cell type lacks is unknown
+    there. --fasta, --channel, --chroms, --region, --holdout, --exclude, --background, --missing,
+    --alias, --chr-prefix and --seed mean what they mean in these commands.
+
+    The same tiles, options, --seed and --threads give the same network, bit for bit, on the same
+    kind of processor.
 
     For example:
 
+    \b
         tfbind train hela.tiles gm12878.tiles --validate chr9 -o ctcf.keras
+        tfbind train --samples samples.tsv --tiles tiles --fasta hg19.fa --holdout chr1,chr8 \\
+          --validate chr9 --arch multitask -o factors.keras
     """
-    if Path(output).suffix != ".keras":
-        raise typer.BadParameter(f"found -o {output}, expected a name that ends in .keras")
-    if batch % 8:
-        raise typer.BadParameter(f"found --batch {batch}, expected a multiple of 8 bins")
-    record = str(Path(output).with_suffix(".history.tsv"))
+    sheet = SheetOptions(
+        samples,
+        folder,
+        fasta,
+        chroms,
+        region,
+        holdout,
+        exclude,
+        background,
+        channel,
+        missing,
+        alias,
+        chr_prefix,
+    )
+    sheet.refuse_without(tiles or [])
+    refuse_unlike(cells_like, target_signal)
+    outputs = claimed(output, plot, resume=resume, force=force)
+    wanted = told(context, config)
     # A batch system ends a job by SIGTERM; the best network so far is kept then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    load_keras()
+    used = threads or processors()
+    load_keras(device, used)
     import keras
 
+    from tfbind.checkpoints import Checkpoint
+    from tfbind.configuration import keywords
+    from tfbind.history import history_csv
     from tfbind.networks import architecture
-    from tfbind.networks.files import Network, save_network
-    from tfbind.trained import check_tiles, contract_of, fitted
-    from tfbind.training import Settings, history_tsv
 
-    settings = Settings(
-        epochs, patience, batch, learning_rate, ambiguous, not one_strand, focal, seed
-    )
-    build = architecture(arch).build
+    build = architecture(wanted.arch).build
+    network = keywords(wanted.configuration, wanted.arch, build)
     with ExitStack() as stack:
-        # Both are claimed before the work is done for them.
-        part = stack.enter_context(replacing(output, force=force))
-        table = stack.enter_context(writing(record, force=force))
-        files = [_tile_file(path, stack) for path in tiles]
-        training, validation, regions = _parts(files, validate or [], seed, stack)
-        contents = files[0].contents
-        chosen = _chosen_inputs(contents.inputs, inputs)
-        wanted = fitted(chosen, training, _transforms(transform or [], chosen))
-        keras.utils.set_random_seed(seed)
-        model = build(wanted, contents.geometry, len(training.tasks))
-        say(_summary("training", training), quiet=quiet)
-        say(_summary("validation", validation), quiet=quiet)
-        dropped = sum(map(len, files)) - training.tiles - (validation.tiles if regions else 0)
-        if dropped:
-            say(f"{dropped} tiles near the edge of a held-out region are in neither", quiet=quiet)
-        history = _fit(model, wanted, training, validation, settings, quiet)
-        contract = contract_of(
-            model, arch, wanted, training, validation, regions, settings, history
+        paths = paths_of_tiles(
+            tiles or [], sheet, wanted.settings.seed, stack, force=force, quiet=quiet
         )
-        save_network(Network(model, contract, check_tiles(validation)), part)
-        table.write(history_tsv(history).encode())
+        files = [tile_file(path, stack) for path in paths]
+        if cells_like is not None:
+            files = most_alike(files, cells_like, target_signal, wanted.settings.seed, quiet=quiet)
+        about = about_run(context, wanted, network, files, used)
+        about |= files_of(init, motifs, pretrain)
+        if outputs.may_be_complete:
+            leave_complete(output, about, quiet=quiet)
+            return
+        checkpoint = Checkpoint(outputs.checkpoint, about)
+        if resume:
+            checkpoint.refuse_other()
+        # Both are made before the work is done for them.
+        part = stack.enter_context(outputs.writing_network())
+        table = stack.enter_context(outputs.writing_history())
+        learnt = material(
+            files,
+            validate or [],
+            tasks,
+            wanted.inputs,
+            transform or [],
+            wanted.settings.seed,
+            stack,
+        )
+        start = start_of(init, motifs, pretrain, pretrain_epochs, learnt)
+        keras.utils.set_random_seed(wanted.settings.seed)
+        model = _built(build, learnt, network, wanted)
+        learnt.tell(quiet=quiet)
+        resumed = resume and outputs.checkpoint.exists()
+        start.weigh(model, wanted.arch, learnt, wanted.settings, resumed=resumed, quiet=quiet)
+        notes: dict[str, Any] = {"threads": used, "device": device, **start.told()}
+        history = _fit(model, learnt, wanted, checkpoint, quiet=quiet)
+        if history.ended != "interrupted":
+            notes["run"] = digest(about)
+        _save(model, learnt, wanted, history, network, notes, part)
+        table.write(history_csv(history, learnt.training.tasks).encode())
+        if plot is not None:
+            _draw(history, learnt, plot, f"{Path(output).name}: training")
+    if history.ended != "interrupted":
+        checkpoint.remove()
+    _end(history, output, resumable=outputs.checkpoint.exists(), quiet=quiet)
+
+
+def _built(
+    build: Callable[..., "keras.Model"], learnt: Material, network: Mapping[str, Any], wanted: Told
+) -> "keras.Model":
+    """Build the network, and say what in a file of configuration makes none."""
+    geometry, tasks = learnt.files[0].contents.geometry, len(learnt.training.tasks)
+    try:
+        return build(learnt.inputs, geometry, tasks, **network)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        if not network:
+            raise
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"[network] makes no network of {wanted.arch}: {said}", path=wanted.configuration.path
+        ) from error
+
+
+def _fit(
+    model: "keras.Model", learnt: Material, wanted: Told, checkpoint: "Checkpoint", *, quiet: bool
+) -> "History":
+    """Fit, and show it."""
+    from tfbind.networks import architecture
+
+    fit = architecture(wanted.arch).fit
+    parts = learnt.training, learnt.validation
+    bins = learnt.training.pieces * learnt.training.bins
+    tasks = len(learnt.training.tasks)
+    with display(bins, wanted.settings.epochs, tasks, quiet=quiet) as shown, stopping() as look:
+
+        def step(bins: int, loss: float) -> None:
+            shown.step(bins, loss)
+            look()
+
+        history: History = fit(
+            model, learnt.inputs, *parts, wanted.settings, step, shown.epoch, checkpoint
+        )
+    return history
+
+
+def _save(
+    model: "keras.Model",
+    learnt: Material,
+    wanted: Told,
+    history: "History",
+    network: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    part: Path,
+) -> None:
+    """Write the network with its contract, and tiles to check it by."""
+    from tfbind.networks.files import Network, save_network
+    from tfbind.trained import check_tiles, contract_of
+
+    contract = contract_of(
+        model,
+        wanted.arch,
+        learnt.inputs,
+        learnt.training,
+        learnt.validation,
+        learnt.regions,
+        wanted.settings,
+        history,
+        network,
+        notes,
+    )
+    save_network(Network(model, contract, check_tiles(learnt.validation)), part)
+
+
+def _draw(history: "History", learnt: Material, plot: str, title: str) -> None:
+    from tfbind.curves import draw_history
+
+    with replacing(plot, force=True) as part:
+        draw_history(history, part, kind=kind_of(plot), tasks=learnt.training.tasks, title=title)
+
+
+def _end(history: "History", output: str, *, resumable: bool, quiet: bool) -> None:
+    """Say what was kept."""
     best = history.epochs[history.best - 1]
     kept = f"{history.ended}; kept" if history.ended else "kept"
+    on = "; --resume goes on" if history.ended == "interrupted" and resumable else ""
     say(
         f"{kept} epoch {best.number} with a validation AUPRC of {best.validation_auprc:.4f} in "
-        f"{output}",
+        f"{output}{on}",
         quiet=quiet,
     )
     if history.ended == "interrupted":
         raise KeyboardInterrupt
-
-
-def _tile_file(path: str, stack: ExitStack) -> "TileFile":
-    """Map a file of tiles; what comes from a pipe is first kept in a file."""
-    from tfbind.tilefiles import TileFile
-
-    return TileFile(stack.enter_context(on_disk(path)))
-
-
-def _parts(
-    files: "list[TileFile]", validate: list[str], seed: int, stack: ExitStack
-) -> "tuple[TileSet, TileSet, list[Region]]":
-    """Part tiles into those to learn from and those to choose by."""
-    from tfbind.errors import InputError, three
-    from tfbind.tilesets import (
-        TileSet,
-        draw_regions,
-        part_by_regions,
-        refuse_overlap,
-        require_alike,
-        tasks_of,
-    )
-
-    held = [_tile_file(text, stack) for text in validate if Path(text).is_file()]
-    require_alike([*files, *held])
-    if held and len(held) < len(validate):
-        raise typer.BadParameter("found regions and files in --validate, expected one of the two")
-    for file in held:
-        refuse_overlap(files, file)
-    tasks = tasks_of([*files, *held])
-    if held:
-        return TileSet(files, tasks=tasks), TileSet(held, tasks=tasks), []
-    regions = regions_in("--validate", validate, {}) or draw_regions(files, VALIDATION_SHARE, seed)
-    contigs = list(dict.fromkeys(name for file in files for name in file.contigs))
-    for region in regions:
-        if region.contig not in contigs:
-            raise InputError(
-                f"--validate {region} is neither a file nor on a contig of the tiles, which lie on "
-                f"{three(contigs)}"
-            )
-    return *part_by_regions(files, regions), regions
-
-
-def _chosen_inputs(held: "Sequence[Input]", names: str | None) -> "list[Input]":
-    wanted = names.split(",") if names else [spec.name for spec in held]
-    known = {spec.name: spec for spec in held}
-    for name in wanted:
-        if wanted.count(name) > 1:
-            raise typer.BadParameter(f"--inputs names {name!r} twice")
-        if name not in known:
-            raise typer.BadParameter(f"no input {name!r}: the tiles hold {', '.join(known)}")
-    return [known[name] for name in wanted]
-
-
-def _transforms(given: list[str], inputs: "Sequence[Input]") -> dict[str, str]:
-    """Read the steps of each input's transform; those without a name are of all signals."""
-    names = [spec.name for spec in inputs]
-    signals = [spec.name for spec in inputs if spec.source == "signal"]
-    told: dict[str, str] = {}  # by name, or by none
-    for text in given:
-        name, equals, steps = text.rpartition("=")
-        if name in told:
-            raise typer.BadParameter(f"--transform {text}: told already, {told[name]}")
-        if not steps:
-            raise typer.BadParameter(f"--transform {text!r}: found no step; give none for none")
-        if equals and name not in names:
-            raise typer.BadParameter(
-                f"--transform {text}: no input {name!r}, but {', '.join(names)}"
-            )
-        if not equals and not signals:
-            raise typer.BadParameter(f"--transform {text}: there is no signal among the inputs")
-        told[name] = steps
-    common = told.pop("", None)
-    return ({} if common is None else dict.fromkeys(signals, common)) | told
-
-
-def _summary(part: str, tiles: "TileSet") -> str:
-    counts = ", ".join(
-        f"{name}: {bound} bound, {ambiguous} ambiguous, {unbound} unbound"
-        for name, (unbound, ambiguous, bound) in zip(
-            tiles.tasks, tiles.label_counts().tolist(), strict=True
-        )
-    )
-    cells = ", ".join(dict.fromkeys(file.contents.cell for file in tiles.files))
-    return f"{part}: {tiles.tiles} tiles of {cells}; bins of {counts}"
-
-
-def _fit(
-    model: "keras.Model",
-    inputs: "list[Input]",
-    training: "TileSet",
-    validation: "TileSet",
-    settings: "Settings",
-    quiet: bool,
-) -> "History":
-    """Fit, showing steps on a terminal and a line for each epoch anywhere."""
-    from tfbind.tiles import PIECE
-    from tfbind.training import Epoch, fit
-
-    done: list[Epoch] = []
-
-    def tell(epoch: Epoch) -> None:
-        done.append(epoch)
-        say(
-            f"epoch {epoch.number}: {epoch.seconds:.0f} s, loss {epoch.loss:.4f}, validation loss "
-            f"{epoch.validation_loss:.4f}, validation AUPRC {epoch.validation_auprc:.4f}",
-            quiet=quiet,
-        )
-
-    total = training.pieces * PIECE * settings.epochs
-    with progress("training", "bins", total=total, quiet=quiet) as advance:
-
-        def step(bins: int, loss: float) -> None:
-            advance(bins, f"epoch {len(done) + 1}, loss {loss:.4f}")
-
-        return fit(model, inputs, training, validation, settings, step, tell)

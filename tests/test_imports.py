@@ -12,7 +12,20 @@ from conftest import environment
 import tfbind
 
 TRAINING = tuple(
-    f"tfbind.{name}" for name in ("networks", "training", "trained", "losses", "export", "half")
+    f"tfbind.{name}"
+    for name in (
+        "networks",
+        "training",
+        "trained",
+        "losses",
+        "starts",
+        "pretraining",
+        "tabular",
+        "logistic",
+        "boosting",
+        "export",
+        "half",
+    )
 )
 TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 TERMINAL = ("typer", "rich", "tfbind.cli")

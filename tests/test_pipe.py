@@ -325,11 +325,11 @@ def test_train_claims_its_files_before_it_works(
     done = tfbind("train", trained.tiles, "-o", nowhere)
     assert done.returncode == 1
     assert b"epoch" not in done.stderr
-    (tmp_path / "x.history.tsv").write_text("precious")
+    (tmp_path / "x.history.csv").write_text("precious")
     done = tfbind("train", trained.tiles, "-o", tmp_path / "x.keras")
     assert done.returncode == 1
-    assert b"x.history.tsv: exists already" in done.stderr
-    assert os.listdir(tmp_path) == ["x.history.tsv"]
+    assert b"x.history.csv: exists already" in done.stderr
+    assert os.listdir(tmp_path) == ["x.history.csv"]
 
 
 def test_network_is_not_chosen_by_what_it_learnt(

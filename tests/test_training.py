@@ -13,23 +13,27 @@ import keras
 from conftest import Trained
 
 from tfbind.batches import Batcher, training_batches, validation_batches
+from tfbind.checkpoints import Checkpoint, State
 from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.genome import base_codes
+from tfbind.heldout import draw_regions
 from tfbind.losses import cross_entropy
 from tfbind.networks import shallow
 from tfbind.networks.files import load_network
 from tfbind.networks.heads import LEARNT, SCORES, Learnt
+from tfbind.pieces import Pieces
 from tfbind.regions import Region
 from tfbind.tilefiles import TileFile, write_tiles
-from tfbind.tilesets import Piece, TileSet, draw_regions, part_by_regions, spans
+from tfbind.tilesets import TileSet, part_by_regions, spans
 from tfbind.trained import check_tiles
 from tfbind.training import (
     Epoch,
+    History,
     Settings,
     class_weights,
     fit,
-    history_tsv,
+    history_csv,
     validate,
 )
 
@@ -39,15 +43,18 @@ INPUTS = (
 )
 
 
-def piece(labels: list[int], weights: list[int]) -> Piece:
-    return Piece(
-        np.array([weights], np.uint8),
-        np.array([labels], np.uint8),
+def piece(labels: list[int], weights: list[int]) -> Pieces:
+    return Pieces(
+        np.array([[weights]], np.uint8),
+        np.array([[labels]], np.uint8),
         {
-            "sequence": base_codes(b"AACGTN"),
-            "dnase": np.array([0, 1, 2, 3, 4, 5], np.float16),
+            "sequence": base_codes(b"AACGTN")[None],
+            "dnase": np.array([[0, 1, 2, 3, 4, 5]], np.float16),
         },
-        {},
+        np.array([0]),
+        [{}],
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int64),
     )
 
 
@@ -55,12 +62,13 @@ def test_class_weight_is_unbound_over_bound() -> None:
     counts = np.array([[90, 5, 10], [4, 0, 8]])
     assert class_weights(counts, "drop").tolist() == [9.0, 0.5]
     assert class_weights(counts, "unbound").tolist() == [9.5, 0.5]
+    assert class_weights(counts, "drop", "one").tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(("ambiguous", "weight"), [("drop", 0), ("unbound", 1)])
 def test_truth_holds_labels_and_weights(ambiguous: "object", weight: float) -> None:
     batcher = Batcher(INPUTS, np.array([9], np.float32), ambiguous)  # type: ignore[arg-type]
-    inputs, truth = batcher([piece([0, 1, 2, 0], [1, 1, 1, 0])], np.array([False]))
+    inputs, truth = batcher(piece([0, 1, 2, 0], [1, 1, 1, 0]), np.array([False]))
     assert truth[0, :, 0].tolist() == [0, 0, 1, 0]
     assert truth[0, :, 1].tolist() == [1, weight, 9, 0]
     assert inputs["sequence"][0].tolist() == [0, 0, 1, 2, 3, 4]
@@ -69,7 +77,7 @@ def test_truth_holds_labels_and_weights(ambiguous: "object", weight: float) -> N
 
 def test_other_strand_turns_everything_round() -> None:
     batcher = Batcher(INPUTS, np.array([9], np.float32), "drop")
-    inputs, truth = batcher([piece([0, 1, 2, 0], [1, 1, 1, 0])], np.array([True]))
+    inputs, truth = batcher(piece([0, 1, 2, 0], [1, 1, 1, 0]), np.array([True]))
     assert truth[0].tolist() == [[0, 0], [1, 9], [0, 0], [0, 1]]
     assert inputs["sequence"][0].tolist() == [4, 0, 1, 2, 3, 3]
     np.testing.assert_allclose(inputs["dnase"][0], np.log1p(np.arange(6)[::-1]), rtol=1e-6)
@@ -84,10 +92,10 @@ def test_loss_is_the_weighted_mean_over_bins_that_count() -> None:
 
 def test_loss_and_validation_count_every_task() -> None:
     """A batch in which the last task is ambiguous throughout still counts for the first."""
-    labels = np.array([[0, 1, 2, 0], [1, 1, 1, 1]], np.uint8)
-    one = replace(piece([0] * 4, [1] * 4), labels=labels, weights=np.ones((2, 4), np.uint8))
+    labels = np.array([[[0, 1, 2, 0], [1, 1, 1, 1]]], np.uint8)
+    one = replace(piece([0] * 4, [1] * 4), labels=labels, weights=np.ones((1, 2, 4), np.uint8))
     batcher = Batcher(INPUTS, np.array([9, 9], np.float32), "drop")
-    batch = batcher([one], np.array([False]))
+    batch = batcher(one, np.array([False]))
     assert batch[1].shape == (1, 4, 4)
 
     ends = {name: keras.Input((6,), name=name) for name in ("sequence", "dnase")}
@@ -96,9 +104,10 @@ def test_loss_and_validation_count_every_task() -> None:
         keras.layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=quarter)(rows)
     )
     constant = keras.Model(ends, keras.layers.Activation("linear", name=SCORES)(learnt))
-    loss, auprc = validate(constant, [batch])
+    loss, auprc, areas = validate(constant, [batch])
     assert loss == pytest.approx((-2 * np.log(0.75) - 9 * np.log(0.25)) / 3, rel=1e-5)
-    assert auprc == pytest.approx((1 + 1 / 3) / 2)
+    assert auprc == areas[0] == pytest.approx((1 + 1 / 3) / 2)
+    assert np.isnan(areas[1])
 
 
 def quarter(shape: tuple[int, ...], dtype: object = None) -> np.ndarray:
@@ -138,10 +147,9 @@ def test_focal_loss_lets_what_is_known_count_less() -> None:
 def test_pieces_cover_each_bin_once(trained: Trained) -> None:
     file = TileFile(trained.tiles)
     tiles = TileSet([file])
-    weights = np.concatenate([tiles.piece(index).weights for index in range(tiles.pieces)])
-    assert weights.sum() == file.counts["bins"]
-    bound = [tiles.piece(index) for index in range(tiles.pieces)]
-    held = sum(int(((one.labels[0] == 2) & (one.weights[0] > 0)).sum()) for one in bound)
+    pieces = tiles.read(np.arange(tiles.pieces))
+    assert pieces.weights.sum() == file.counts["bins"]
+    held = int(((pieces.labels == 2) & (pieces.weights > 0)).sum())
     assert held == tiles.label_counts()[0, 2] == file.counts["bound"]["bound"]
 
 
@@ -198,30 +206,90 @@ def test_fit_learns_and_ends_with_the_best_epoch(trained: Trained) -> None:
     weights = class_weights(training.label_counts(), "drop")
     batches = validation_batches(validation, Batcher(INPUTS, weights, "drop"), 256)
     assert validate(model, batches)[1] == max(areas)
-    assert history_tsv(history).splitlines()[0].split("\t")[0] == "number"
-    assert len(history_tsv(history).splitlines()) == 4
+    assert len(history_csv(history, ["bound"]).splitlines()) == 4
 
 
-def test_fit_is_repeatable(trained: Trained) -> None:
+class KilledError(Exception):
+    """Stands for kill -9."""
+
+
+def test_fit_is_repeatable_and_goes_on_from_a_checkpoint_to_the_same_bits(
+    trained: Trained, tmp_path: Path
+) -> None:
     file = TileFile(trained.tiles)
     training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
-    weights = []
-    for _ in range(2):
+    settings = Settings(epochs=3, seed=5, schedule="cosine", clip=1.0)
+
+    def state(path: Path, killed_after: int = 0) -> State | None:
         keras.utils.set_random_seed(5)
         model = shallow(INPUTS, file.contents.geometry, filters=4, joint=20, dense=10)
-        fit(model, INPUTS, training, validation, Settings(epochs=1, seed=5))
-        weights.append(model.get_weights())
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+        checkpoint = Checkpoint(path, {"--seed": "5"})
+
+        def kill(epoch: Epoch) -> None:
+            if epoch.number == killed_after:
+                raise KilledError
+
+        fit(
+            model,
+            INPUTS,
+            training,
+            validation,
+            settings,
+            on_epoch=kill,
+            checkpoint=checkpoint,
+        )
+        return checkpoint.read()
+
+    whole = state(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        state(tmp_path / "parts", killed_after=2)
+    parts = state(tmp_path / "parts")
+    assert whole is not None
+    assert parts is not None
+    assert len(whole.history["epochs"]) == 3
+    for name in ("variables", "optimiser", "best"):
+        for one, other in zip(getattr(whole, name), getattr(parts, name), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert whole.random == parts.random
+    assert whole.history["best"] == parts.history["best"]
+
+
+def test_schedule_falls_along_half_a_cosine() -> None:
+    settings = Settings(epochs=4, learning_rate=0.1, schedule="cosine")
+    rates = [settings.rate(number) for number in range(1, 5)]
+    np.testing.assert_allclose(rates, [0.1, 0.085355, 0.05, 0.014645], rtol=1e-4)
+    assert Settings(learning_rate=0.1).rate(50) == 0.1
+
+
+def test_history_ends_after_epochs_or_patience() -> None:
+    history, settings = History(), Settings(epochs=9, patience=2)
+    for number, area in enumerate([0.3, 0.5, 0.4, 0.5], 1):
+        assert not history.is_over(settings)
+        assert history.add(Epoch(number, 1, 1, 1, area)) == (area > 0.3 and number == 2) or (
+            number == 1
+        )
+    assert history.best == 2
+    assert history.is_over(settings)
+    assert history.is_over(Settings(epochs=4))
+    assert not history.is_over(Settings(epochs=5))
+
+
+def test_history_csv_has_a_column_for_each_of_several_tasks() -> None:
+    nan = float("nan")
+    history = History([Epoch(1, 2.5, 1, 0.5, 0.25, 1000, (0.25, nan))], 1)
+    assert history_csv(history, ["CTCF", "MAX"]).splitlines() == [
+        "epoch,seconds,bins_per_second,loss,validation_loss,validation_auprc,auprc_CTCF,auprc_MAX",
+        "1,2.5,1000,1,0.5,0.25,0.25,",
+    ]
 
 
 def test_nothing_bound_is_an_error(trained: Trained) -> None:
     file = TileFile(trained.tiles)
     none = TileSet([file], [np.zeros(len(file), np.bool_)])
     model = shallow(INPUTS, file.contents.geometry, filters=2, joint=4, dense=2)
-    with pytest.raises(InputError, match=r"training part holds \[0\] bound"):
+    with pytest.raises(InputError, match="training part holds 0 bound and 0 unbound bins of bound"):
         fit(model, INPUTS, none, none, Settings())
-    with pytest.raises(InputError, match=r"validation part holds \[0\] bound"):
+    with pytest.raises(InputError, match="validation part holds 0 bound"):
         fit(model, INPUTS, TileSet([file]), none, Settings())
 
 
@@ -271,22 +339,15 @@ def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path
     with path.open("wb") as stream:
         counts = write_tiles(tiles, contents, stream)
     cut = TileSet([TileFile(path)])
-    pieces = [cut.piece(index) for index in range(cut.pieces)]
-    assert sum(int(one.weights.sum()) for one in pieces) == counts["bins"]
-    assert (
-        sum(int(((one.labels[0] == 2) & (one.weights[0] > 0)).sum()) for one in pieces)
-        == (counts["bound"]["bound"])
-    )
+    pieces = cut.read(np.arange(cut.pieces))
+    assert pieces.weights.sum() == counts["bins"]
+    assert ((pieces.labels == 2) & (pieces.weights > 0)).sum() == counts["bound"]["bound"]
+    sequence = pieces.inputs["sequence"]
     ten = next(tile for tile in tiles if len(tile.weights) == 10)
-    second = next(
-        one
-        for one in pieces
-        if np.array_equal(one.inputs["sequence"], ten.inputs["sequence"][100:])
-    )
-    assert second.weights[0].tolist() == [0] * 6 + ten.weights[8:].tolist()
-    five = pieces[0]
-    assert (five.inputs["sequence"][1200:] == 4).all()
-    assert not five.weights[:, 5:].any()
+    second = int(np.flatnonzero((sequence == ten.inputs["sequence"][100:]).all(axis=1))[0])
+    assert pieces.weights[second, 0].tolist() == [0] * 6 + ten.weights[8:].tolist()
+    assert (sequence[0, 1200:] == 4).all()
+    assert not pieces.weights[0, 0, 5:].any()
 
 
 def test_check_tiles_come_from_every_file(trained: Trained) -> None:
@@ -307,4 +368,4 @@ def test_network_file_holds_its_contract(trained: Trained) -> None:
     assert (contract.cells, contract.held_out) == (("HeLa-S3",), ("chrX:48000001-50000000",))
     assert contract.trained_on[0].startswith("chrX:45")
     assert contract.training["epochs"] == 2
-    assert Path(f"{trained.keras.with_suffix('')}.history.tsv").read_text().count("\n") == 3
+    assert Path(f"{trained.keras.with_suffix('')}.history.csv").read_text().count("\n") == 3

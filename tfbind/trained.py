@@ -75,6 +75,8 @@ def contract_of(
     regions: Sequence[Region],
     settings: Settings,
     history: History,
+    network: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Contract:
     """Write down what a trained network wants and gives, and where it comes from.
 
@@ -92,6 +94,10 @@ def contract_of(
     settings : Settings
     history : History
         With at least one epoch.
+    network : mapping, optional
+        Keywords that the architecture was built with in place of its defaults.
+    notes : mapping, optional
+        What else there is to tell of the training.
     """
     contents = training.files[0].contents
     best = history.epochs[history.best - 1]
@@ -101,7 +107,9 @@ def contract_of(
         tasks=score_names(model, training.tasks),
         scans=scans(model),
         architecture=arch,
-        parameters=hyperparameters(arch) | {"trainable": model.count_params() - _fixed(model)},
+        parameters=hyperparameters(arch)
+        | dict(network or {})
+        | {"trainable": model.count_params() - _fixed(model)},
         cells=tuple(dict.fromkeys(file.contents.cell for file in training.files)),
         held_out=tuple(str(region) for region in regions),
         trained_on=tuple(str(region) for region in training.regions(regions)),
@@ -111,7 +119,8 @@ def contract_of(
             "validation_labels": validation.label_counts().tolist(),
             "epoch": best.number,
             "validation_auprc": best.validation_auprc,
-        },
+        }
+        | dict(notes or {}),
         versions={
             "tfbind": tfbind.__version__,
             "keras": keras.__version__,

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,97 +17,52 @@ from tfbind.batches import (
     validation_batches,
 )
 from tfbind.channels.base import Array
+from tfbind.checkpoints import Checkpoint, State
 from tfbind.contract import Input
 from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
+from tfbind.history import Epoch, History, history_csv
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
 from tfbind.losses import cross_entropy
 from tfbind.networks import scans
 from tfbind.networks.heads import learnt_of
 from tfbind.pipeline import ahead
+from tfbind.settings import Ambiguous, BoundWeight, Settings
 from tfbind.tilesets import TileSet
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fit.
-
-    Attributes
-    ----------
-    epochs, patience : int
-        Most passes over the tiles; passes without a better validation AUPRC before the end.
-    batch : int
-        Bins in a step; a multiple of `PIECE`.
-    learning_rate : float
-        Of Adam.
-    ambiguous : 'drop' or 'unbound'
-        Give ambiguous bins no weight, or learn them as unbound. Validation drops them.
-    both_strands : bool
-        Show each piece as it is or, at random, as its reverse complement.
-    focus : float
-        The gamma of the focal loss; 0: plain cross-entropy.
-    seed : int
-    """
-
-    epochs: int = 50
-    patience: int = 10
-    batch: int = 256
-    learning_rate: float = 1e-3
-    ambiguous: Literal["drop", "unbound"] = "drop"
-    both_strands: bool = True
-    focus: float = 0.0
-    seed: int = 1
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training tiles.
-
-    Attributes
-    ----------
-    number : int
-        Counted from one.
-    seconds : float
-    loss, validation_loss : float
-        Mean over bins of the weighted cross-entropy, nats.
-    validation_auprc : float
-        Of each task by trapezoid, averaged.
-    """
-
-    number: int
-    seconds: float
-    loss: float
-    validation_loss: float
-    validation_auprc: float
+__all__ = [
+    "DivergedError",
+    "Epoch",
+    "History",
+    "Measured",
+    "Settings",
+    "Validator",
+    "class_weights",
+    "fit",
+    "history_csv",
+    "measurable",
+    "one_epoch",
+    "require_learnable",
+    "validate",
+]
 
 
 class DivergedError(Exception):
     """The loss is no number any more."""
 
 
-@dataclass
-class History:
-    """What happened, epoch by epoch.
+class Measured(NamedTuple):
+    """How a network does on validation tiles: loss in nats, mean AUPRC, and that of each task."""
 
-    Attributes
-    ----------
-    epochs : list of Epoch
-    best : int
-        The number of the epoch whose weights the network has; 0 before the first.
-    ended : str
-        Why training ended early: 'interrupted' by Ctrl-C, or 'diverged' as the loss was no number;
-        else empty.
-    """
-
-    epochs: list[Epoch] = field(default_factory=list)
-    best: int = 0
-    ended: Literal["", "interrupted", "diverged"] = ""
+    loss: float
+    auprc: float
+    areas: tuple[float, ...]
 
 
 def class_weights(
-    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"]
+    counts: npt.NDArray[np.int64], ambiguous: Ambiguous, bound: BoundWeight = "balanced"
 ) -> npt.NDArray[np.float32]:
-    """Weigh bound bins so that they matter as much as all unbound ones together.
+    """Weigh bound bins, by default so that they matter as much as all unbound ones together.
 
     Parameters
     ----------
@@ -115,18 +70,19 @@ def class_weights(
         Unbound, ambiguous and bound bins.
     ambiguous : 'drop' or 'unbound'
         What ambiguous bins are learnt as.
+    bound : 'balanced' or 'one'
 
     Returns
     -------
     ndarray, shape (tasks,), float32
-        Unbound over bound.
+        Unbound over bound, or 1.
     """
+    if bound == "one":
+        return np.ones(len(counts), np.float32)
     return (_learnt_unbound(counts, ambiguous) / np.maximum(counts[:, BOUND], 1)).astype(np.float32)
 
 
-def _learnt_unbound(
-    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"]
-) -> npt.NDArray[np.int64]:
+def _learnt_unbound(counts: npt.NDArray[np.int64], ambiguous: Ambiguous) -> npt.NDArray[np.int64]:
     return counts[:, UNBOUND] + (counts[:, AMBIGUOUS] if ambiguous == "unbound" else 0)
 
 
@@ -135,45 +91,53 @@ def _counted(truth: npt.NDArray[np.float32]) -> int:
     return int((truth[..., truth.shape[-1] // 2 :] > 0).sum())
 
 
-def validate(
-    model: keras.Model, batches: Iterable[Batch], focus: float = 0.0
-) -> tuple[float, float]:
+class Validator:
     """Score tiles and compare with their labels.
 
     Parameters
     ----------
     model : keras.Model
-    batches : iterable of Batch
     focus : float
         As `losses.cross_entropy` takes it.
-
-    Returns
-    -------
-    loss : float, nats
-    auprc : float
-        Mean over the tasks that have bound bins.
     """
-    losses, truths, scores = [], [], []
-    mark = learnt_of(model)[1]
-    both = keras.Model(model.inputs, [mark.output, model.output])
-    loss = cross_entropy(mark, focus)
-    for inputs, truth in batches:
-        learnt, predicted = both.predict_on_batch(inputs)
-        losses.append(float(loss(truth, learnt)) * _counted(truth))
-        truths.append(truth.reshape(-1, truth.shape[-1]))
-        scores.append(predicted.reshape(-1, predicted.shape[-1]))
-    truth, predicted = np.concatenate(truths), np.concatenate(scores)
-    tasks = truth.shape[1] // 2
-    predicted = predicted[:, -tasks:]  # behind the background, if it has a score
-    areas = []
-    for task in range(tasks):
-        used = truth[:, tasks + task] > 0
-        labels = truth[used, task] > 0
-        if labels.any() and not labels.all():
-            areas.append(auprc_trapezoid(labels, predicted[used, task]))
-    return float(sum(losses)) / max(_counted(truth), 1), float(np.mean(areas)) if areas else float(
-        "nan"
-    )
+
+    def __init__(self, model: keras.Model, focus: float = 0.0) -> None:
+        mark = learnt_of(model)[1]
+        self._both = keras.Model(model.inputs, [mark.output, model.output])
+        self._loss = cross_entropy(mark, focus)
+
+    def __call__(self, batches: Iterable[Batch]) -> Measured:
+        """Measure once."""
+        total, counted = 0.0, 0
+        labels, scores = [], []
+        for inputs, truth in batches:
+            learnt, predicted = self._both.predict_on_batch(inputs)
+            total += float(self._loss(truth, learnt)) * _counted(truth)
+            counted += _counted(truth)
+            truth = truth.reshape(-1, truth.shape[-1])
+            tasks = truth.shape[1] // 2
+            labels.append(np.where(truth[:, tasks:] > 0, truth[:, :tasks], -1).astype(np.int8))
+            # Behind the background, if it has a score.
+            scores.append(predicted.reshape(len(truth), -1)[:, -tasks:])
+        areas = _areas(np.concatenate(labels), np.concatenate(scores))
+        measured = [area for area in areas if np.isfinite(area)]
+        mean = float(np.mean(measured)) if measured else float("nan")
+        return Measured(total / max(counted, 1), mean, areas)
+
+
+def _areas(labels: npt.NDArray[np.int8], scores: Array) -> tuple[float, ...]:
+    """Give the AUPRC of each task; labels below 0 do not count."""
+    found = []
+    for label, score in zip(labels.T, scores.T, strict=True):
+        bound = label[label >= 0] > 0
+        both = bound.any() and not bound.all()
+        found.append(float(auprc_trapezoid(bound, score[label >= 0])) if both else float("nan"))
+    return tuple(found)
+
+
+def validate(model: keras.Model, batches: Iterable[Batch], focus: float = 0.0) -> Measured:
+    """Score tiles and compare with their labels; parameters are those of `Validator`."""
+    return Validator(model, focus)(batches)
 
 
 def fit(
@@ -184,6 +148,7 @@ def fit(
     settings: Settings,
     on_step: Callable[[int, float], None] = lambda bins, loss: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Fit a network, and leave it with the weights that were best on the validation tiles.
 
@@ -195,9 +160,12 @@ def fit(
     training, validation : TileSet
     settings : Settings
     on_step : callable
-        Told the bins of each step and the epoch's loss so far.
+        Told the bins of each step and the epoch's loss so far; 0 bins as it validates.
     on_epoch : callable
-        Told each epoch.
+        Told each epoch; those of an earlier run too, with which training goes on.
+    checkpoint : Checkpoint, optional
+        Holds the state after each epoch. If it does so from an earlier run, training goes on
+        behind its last epoch, to the same end as without a break.
 
     Returns
     -------
@@ -209,20 +177,21 @@ def fit(
     InputError
         If there is nothing to learn or nothing to choose by.
     """
-    _require_both_classes(training.label_counts(), settings.ambiguous, "training")
-    _require_both_classes(validation.label_counts(), "drop", "validation")
-    history = History()
+    require_learnable(training, validation, settings)
+    run, history = _Run(model, inputs, training, validation, settings), History()
     best: list[Array] = model.get_weights()
-    highest = -np.inf
+    if checkpoint is not None and (state := checkpoint.read()) is not None:
+        history, best = run.restore(state), list(state.best)
+    for epoch in history.epochs:
+        on_epoch(epoch)
     try:
-        for epoch in _epochs(model, inputs, training, validation, settings, on_step):
-            history.epochs.append(epoch)
-            if epoch.validation_auprc > highest:
-                highest, best = epoch.validation_auprc, model.get_weights()
-                history.best = epoch.number
+        while not history.is_over(settings):
+            epoch = run.epoch(len(history.epochs) + 1, on_step)
+            if history.add(epoch):
+                best = model.get_weights()
+            if checkpoint is not None:
+                checkpoint.keep(run.state(history, best))
             on_epoch(epoch)
-            if epoch.number - history.best >= settings.patience:
-                break
     except (KeyboardInterrupt, DivergedError) as stop:
         if not history.best and isinstance(stop, DivergedError):
             raise InputError(
@@ -235,63 +204,139 @@ def fit(
     return history
 
 
-def _epochs(
-    model: keras.Model,
-    inputs: Sequence[Input],
-    training: TileSet,
-    validation: TileSet,
-    settings: Settings,
-    on_step: Callable[[int, float], None],
-) -> Iterator[Epoch]:
-    """Fit to the training tiles once after the other, and measure on the validation tiles."""
-    rng = np.random.default_rng(settings.seed)
-    weights = class_weights(training.label_counts(), settings.ambiguous)
-    windows = None if scans(model) else training.files[0].contents.geometry
-    batcher = Batcher(inputs, weights, settings.ambiguous, windows)
-    chooser = Batcher(inputs, weights, "drop", windows)
-    optimiser = keras.optimizers.Adam(settings.learning_rate)
-    learner, mark = learnt_of(model)
-    learner.compile(optimiser, cross_entropy(mark, settings.focus), jit_compile=False)
-    bins, both = settings.batch, settings.both_strands
-    for number in range(1, settings.epochs + 1):
-        began = time.monotonic()
-        loss = _one_epoch(learner, training_batches(training, batcher, bins, both, rng), on_step)
-        measured = validate(model, validation_batches(validation, chooser, bins), settings.focus)
-        yield Epoch(number, time.monotonic() - began, loss, *measured)
+class _Run:
+    """A network, and all that changes as it is fitted."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        inputs: Sequence[Input],
+        training: TileSet,
+        validation: TileSet,
+        settings: Settings,
+    ) -> None:
+        counts, ambiguous = training.label_counts(), settings.ambiguous
+        weights = class_weights(counts, ambiguous, settings.bound_weight)
+        windows = None if scans(model) else training.files[0].contents.geometry
+        self._batcher = Batcher(inputs, weights, ambiguous, windows)
+        self._chooser = Batcher(inputs, weights, "drop", windows)
+        self._training, self._validation, self._settings = training, validation, settings
+        self._rng = np.random.default_rng(settings.seed)
+        self._validator = Validator(model, settings.focus)
+        self._learner, mark = learnt_of(model)
+        self._optimiser = keras.optimizers.Adam(
+            settings.learning_rate, global_clipnorm=settings.clip or None
+        )
+        self._optimiser.build(self._learner.trainable_variables)
+        loss = cross_entropy(mark, settings.focus)
+        # TensorFlow is slower so; JAX without it runs operation by operation.
+        compiled = keras.backend.backend() == "jax"
+        self._learner.compile(self._optimiser, loss, jit_compile=compiled)
+
+    def epoch(self, number: int, on_step: Callable[[int, float], None]) -> Epoch:
+        """Fit to the training tiles once, and measure on the validation tiles."""
+        settings, began = self._settings, time.monotonic()
+        self._optimiser.learning_rate = settings.rate(number)
+        batches = training_batches(
+            self._training, self._batcher, settings.batch, settings.both_strands, self._rng
+        )
+        loss, bins = one_epoch(self._learner, batches, on_step)
+        learnt = time.monotonic() - began
+        chosen = validation_batches(self._validation, self._chooser, settings.batch)
+        measured = self._validator(_watched(chosen, lambda: on_step(0, loss)))
+        seconds = time.monotonic() - began
+        rate = bins / max(learnt, 1e-9)
+        return Epoch(number, seconds, loss, measured.loss, measured.auprc, rate, measured.areas)
+
+    def state(self, history: History, best: list[Array]) -> State:
+        """Give all that the next epoch depends on."""
+        return State(
+            [np.asarray(one) for one in self._learner.variables],
+            [np.asarray(one) for one in self._optimiser.variables],
+            best,
+            self._rng.bit_generator.state,
+            {"epochs": [asdict(epoch) for epoch in history.epochs], "best": history.best},
+        )
+
+    def restore(self, state: State) -> History:
+        """Go back to a state, and give what had happened until then."""
+        for one, value in zip(self._learner.variables, state.variables, strict=True):
+            one.assign(value)
+        for one, value in zip(self._optimiser.variables, state.optimiser, strict=True):
+            one.assign(value)
+        self._rng.bit_generator.state = state.random
+        epochs: list[dict[str, Any]] = state.history["epochs"]
+        made = [Epoch(**dict(one, areas=tuple(one["areas"]))) for one in epochs]
+        return History(made, state.history["best"])
 
 
-def _one_epoch(
+def _watched(batches: Iterable[Batch], look: Callable[[], None]) -> Iterator[Batch]:
+    for batch in batches:
+        look()
+        yield batch
+
+
+def one_epoch(
     model: keras.Model,
     batches: Iterator[Batch],
     on_step: Callable[[int, float], None],
-) -> float:
-    total, bins = 0.0, 0
+) -> tuple[float, int]:
+    """Fit to batches; give the mean loss and how many bins there were."""
+    total, used, bins = 0.0, 0, 0
     for inputs, truth in ahead(batches, PREFETCHED):
-        used = _counted(truth)
-        total += float(model.train_on_batch(inputs, truth)) * used
+        counted = _counted(truth)
+        total += float(model.train_on_batch(*_filled(inputs, truth))) * counted
         if not np.isfinite(total):
             raise DivergedError
-        bins += used
-        on_step(truth.shape[0] * truth.shape[1], total / max(bins, 1))
-    return total / max(bins, 1)
+        used += counted
+        bins += truth.shape[0] * truth.shape[1]
+        on_step(truth.shape[0] * truth.shape[1], total / max(used, 1))
+    return total / max(used, 1), bins
 
 
-def _require_both_classes(
-    counts: npt.NDArray[np.int64], ambiguous: Literal["drop", "unbound"], part: str
-) -> None:
-    if not _learnt_unbound(counts, ambiguous).all() or not counts[:, BOUND].all():
+def _filled(inputs: dict[str, Array], truth: npt.NDArray[np.float32]) -> Batch:
+    """Fill a batch with repeats of no weight, so that each of several devices has as much of it."""
+    several = keras.distribution.distribution()
+    more = -len(truth) % several.num_model_replicas if several else 0
+    if not more:
+        return inputs, truth
+    repeated = np.arange(more) % len(truth)
+    blank = np.zeros((more, *truth.shape[1:]), truth.dtype)
+    filled = {name: np.concatenate([one, one[repeated]]) for name, one in inputs.items()}
+    return filled, np.concatenate([truth, blank])
+
+
+def measurable(tiles: TileSet) -> list[str]:
+    """Name the tasks that have bound and unbound bins, so that a network can be chosen by them."""
+    counts = tiles.label_counts()
+    both = (counts[:, BOUND] > 0) & (counts[:, UNBOUND] > 0)
+    return [name for name, yes in zip(tiles.tasks, both.tolist(), strict=True) if yes]
+
+
+def require_learnable(training: TileSet, validation: TileSet, settings: Settings) -> None:
+    """Check that there are labels to learn from, and to choose by.
+
+    Raises
+    ------
+    InputError
+        If a task has no bound or no unbound bins in the training part, or all have none of one of
+        them in the validation part.
+    """
+    counts = training.label_counts()
+    unbound = _learnt_unbound(counts, settings.ambiguous)
+    for task in range(len(training.tasks)):
+        if not unbound[task] or not counts[task, BOUND]:
+            raise InputError(
+                f"the training part holds {_told(training, task)}, expected some of both for each "
+                "experiment; give more tiles, or other regions to --validate"
+            )
+    if not measurable(validation):
         raise InputError(
-            f"the {part} part holds {counts[:, BOUND].tolist()} bound and "
-            f"{counts[:, UNBOUND].tolist()} unbound bins, expected some of both for each "
-            "experiment; give more tiles, or other regions to --validate"
+            f"the validation part holds {_told(validation, 0)}, expected some of both for one "
+            "experiment or more; give more tiles, or other regions to --validate"
         )
 
 
-def history_tsv(history: History) -> str:
-    """Write a history as a table with a header, a line an epoch."""
-    names = [one.name for one in fields(Epoch)]
-    lines = ["\t".join(names)]
-    lines += [
-        "\t".join(f"{getattr(epoch, name):.6g}" for name in names) for epoch in history.epochs
-    ]
-    return "\n".join(lines) + "\n"
+def _told(tiles: TileSet, task: int) -> str:
+    counts = tiles.label_counts()[task]
+    return f"{counts[BOUND]} bound and {counts[UNBOUND]} unbound bins of {tiles.tasks[task]}"

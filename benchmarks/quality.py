@@ -1,0 +1,386 @@
+"""Which architecture finds bound bins best: within cell types, and from one to another.
+
+Every network learns from the same bins of a training cell, chooses by a second region, and is
+measured on all bins of a third, in that cell and in every other that has the factor, by the
+program's own pipes, once a seed. Those that learn one factor at a time are trained once a factor.
+AUPRC is that of Davis and Goadrich, as floors are ties.
+
+The sheet is one that `tfbind train --samples` takes (cell, factor, peaks, relaxed, accessible,
+signal). A second one (cell, factor, peaks) holds peaks in cell types without a signal; from those
+of a factor `best` learns what the sequence says. Cells of the first sheet must not be in it.
+
+A folder of work belongs to one set of options, and what it holds already is kept. In one line:
+
+    python benchmarks/quality.py --genome hg19.fa.gz --samples samples.tsv --elsewhere others.tsv \
+        --motifs JASPAR.meme --own own.txt --all all.txt --train-region chrX:1-55000000 \
+        --validate chrX:55000001-60000000 --test chrX:60000001-69999930 --work quality \
+        --json quality.json
+
+`--own` names the motif of each factor, one identifier a line, and `--all` those that `best` reads.
+With `--parts` it measures `best` as it is and without each of its parts instead.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from cross_cell import keep_settings, make, pipe, seeds, spread, tfbind
+
+from tfbind.evaluation import ranked
+from tfbind.intervals import read_intervals
+from tfbind.labels import BOUND, UNBOUND
+from tfbind.matching import labels_of
+from tfbind.motifs import choose, read_motifs
+
+ELSEWHERE = ".elsewhere"
+FREE = ("seeds", "jobs", "work", "json", "only", "parts")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one row of the table is trained."""
+
+    arch: str
+    inputs: str
+    motifs: str = "own"
+    each: bool = False
+    elsewhere: bool = False
+    options: tuple[object, ...] = ()
+    network: Mapping[str, object] = field(default_factory=dict)
+    hard: bool = False
+
+
+ROWS = {
+    "naive": Row("naive", "sequence,dnase,motif"),
+    "boosted": Row("boosted", "sequence,dnase,motif,shape", network={"rounds": 200, "wait": 0}),
+    "shallow": Row("shallow", "sequence,dnase", each=True, options=("--patience", 4)),
+    "multitask": Row("multitask", "sequence,dnase", options=("--epochs", 5)),
+    "best": Row("best", "sequence,dnase,motif", "all", elsewhere=True),
+}
+
+SMALL = {"ensemble": 1}
+PARTS = {
+    "one member of best": Row("best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL),
+    "without peaks elsewhere": Row("best", "sequence,dnase,motif", "all", network=SMALL),
+    "one factor at a time": Row(
+        "best", "sequence,dnase,motif", "all", each=True, elsewhere=True, network=SMALL
+    ),
+    "without motifs": Row("best", "sequence,dnase", elsewhere=True, network=SMALL),
+    "filters begin as motifs": Row(
+        "best",
+        "sequence,dnase",
+        elsewhere=True,
+        options=("--init", "own"),
+        network=SMALL | {"width": 20},
+    ),
+    "without reverse complements": Row(
+        "best",
+        "sequence,dnase,motif",
+        "all",
+        elsewhere=True,
+        options=("--one-strand",),
+        network=SMALL,
+    ),
+    "with hard negatives": Row(
+        "best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL, hard=True
+    ),
+    "with shape": Row("best", "sequence,dnase,motif,shape", "all", elsewhere=True, network=SMALL),
+}
+
+
+class Cell(NamedTuple):
+    """A cell type of the sheet: its signal, its open chromatin, the peaks of each factor."""
+
+    name: str
+    signal: str
+    accessible: str
+    peaks: dict[str, str]
+
+
+class Result(NamedTuple):
+    """One factor, learnt in a cell and measured in one."""
+
+    row: str
+    cell: str
+    target: str
+    factor: str
+    seed: int
+    bound: int
+    auroc: float
+    auprc: float
+    recall_at_10_fdr: float
+    recall_at_50_fdr: float
+
+
+def cells_of(path: Path) -> dict[str, Cell]:
+    """Read the sheet."""
+    cells: dict[str, Cell] = {}
+    for line in _lines(path):
+        cell = cells.setdefault(
+            line["cell"], Cell(line["cell"], line["signal"], line["accessible"], {})
+        )
+        both = [line["peaks"], *([line["relaxed"]] if line.get("relaxed") else [])]
+        cell.peaks[line["factor"]] = ",".join(both)
+    return cells
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def elsewhere(asked: argparse.Namespace, factor: str) -> Path | None:
+    """Join the peaks of a factor in all cell types of the second sheet; None if there are none."""
+    files = [line["peaks"] for line in _lines(asked.elsewhere) if line["factor"] == factor]
+    joined: Path = asked.work / f"{factor}{ELSEWHERE}.narrowPeak"
+    if files and not joined.exists():
+        with open(joined.with_suffix(".part"), "wb") as out:
+            for file in files:
+                with gzip.open(file) as stream:
+                    shutil.copyfileobj(stream, out)
+        joined.with_suffix(".part").replace(joined)
+    return joined if files else None
+
+
+def experiments(asked: argparse.Namespace, cell: Cell, *, more: bool) -> dict[str, str]:
+    """Name the columns of labels and their files: factors, then the same in other cell types."""
+    columns = dict(cell.peaks)
+    if more:
+        others = {factor: elsewhere(asked, factor) for factor in cell.peaks}
+        columns |= {f"{name}{ELSEWHERE}": str(path) for name, path in others.items() if path}
+    return columns
+
+
+def labelled(asked: argparse.Namespace, cell: Cell, *, test: bool) -> Path:
+    """Label all bins to learn from and choose by, or those to measure on."""
+    regions = [asked.test] if test else [asked.train_region, asked.validate]
+    columns = experiments(asked, cell, more=not test)
+    return make(
+        asked.work / f"{cell.name}.{'test' if test else 'learn'}.bed",
+        tfbind("bin", asked.genome, *(word for one in regions for word in ("--region", one))),
+        tfbind("label", *(w for n, f in columns.items() for w in ("--experiment", f"{n}={f}"))),
+    )
+
+
+def sampled(asked: argparse.Namespace, cell: Cell, seed: int, hard: Path | None) -> Path:
+    """Choose the bins of a seed's tiles."""
+    words: list[object] = ["--accessible", cell.accessible, "--background", asked.background]
+    words += ["--holdout", asked.test, "--seed", seed]
+    if hard is not None:
+        words += ["--hard", hard, "--fasta", asked.genome, "--signal", cell.signal]
+    name = f"{cell.name}.seed{seed}{'.hard' if hard else ''}.bed"
+    return make(asked.work / name, tfbind("sample", labelled(asked, cell, test=False), *words))
+
+
+def tiles(asked: argparse.Namespace, cell: Cell, seed: int, motifs: str, hard: Path | None) -> Path:
+    """Put the genome under them, with the motifs that are wanted."""
+    bins = sampled(asked, cell, seed, hard)
+    names = ",".join(experiments(asked, cell, more=True))
+    source = ("--fasta", asked.genome, "--signal", cell.signal, "--cell", cell.name)
+    channels = ("--channel", f"motif={asked.work / f'{motifs}.meme'}", "--channel", "shape")
+    return make(
+        bins.with_name(f"{bins.stem}.{motifs}.tiles"),
+        tfbind("features", bins, *source, *channels, "--names", names),
+    )
+
+
+def tasks_of(asked: argparse.Namespace, cell: Cell, row: Row) -> list[list[str]]:
+    """Give the tasks of each network of a row."""
+    more = [name for name in experiments(asked, cell, more=True) if name.endswith(ELSEWHERE)]
+    groups = [[factor] for factor in cell.peaks] if row.each else [list(cell.peaks)]
+    if row.elsewhere:
+        groups = [[*one, *(name for name in more if name.split(".")[0] in one)] for one in groups]
+    return groups
+
+
+def trained(
+    asked: argparse.Namespace, cell: Cell, name: str, row: Row, seed: int, tasks: Sequence[str]
+) -> Path:
+    """Train a network and export it."""
+    alone = f".{tasks[0]}" if row.each else ""
+    stem = f"{asked.work / cell.name}.seed{seed}.{name.replace(' ', '_')}{alone}"
+    onnx = Path(f"{stem}.onnx")
+    if onnx.exists():
+        return onnx
+    hard = None
+    if row.hard:
+        plain = ROWS["best"] if row.network == {} else PARTS["one member of best"]
+        first = next(key for key, one in (ROWS | PARTS).items() if one is plain)
+        hard = trained(asked, cell, first, plain, seed, tasks)
+    network = dict(row.network)
+    if row.elsewhere:
+        network["from_sequence"] = sum(task.endswith(ELSEWHERE) for task in tasks)
+    config = Path(f"{stem}.toml")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in network.items()]
+    config.write_text("\n".join(["[network]", *lines, ""]))
+    options = [f"{asked.work / 'own.meme'}" if word == "own" else word for word in row.options]
+    words: list[object] = ["--arch", row.arch, "--inputs", row.inputs, "--tasks", ",".join(tasks)]
+    words += ["--config", config, "--validate", asked.validate, "--seed", seed, *options]
+    words += ["--threads", 1, "--force", "-o", f"{stem}.keras"]
+    pipe(tfbind("train", tiles(asked, cell, seed, row.motifs, hard), *words))
+    pipe(tfbind("export", f"{stem}.keras", "--both-strands", "--force", "-o", f"{stem}.part.onnx"))
+    Path(f"{stem}.part.onnx").replace(onnx)
+    return onnx
+
+
+def measured(
+    asked: argparse.Namespace, cell: Cell, name: str, row: Row, seed: int
+) -> Iterator[Result]:
+    """Train the networks of a row, and measure them in each cell that has a factor of theirs."""
+    cells = cells_of(asked.samples)
+    for tasks in tasks_of(asked, cell, row):
+        model = trained(asked, cell, name, row, seed, tasks)
+        for target in cells.values():
+            factors = [task for task in tasks if task in target.peaks]
+            if not factors:
+                continue
+            scores = make(
+                model.with_suffix(f".{target.name}.bed"),
+                tfbind("bin", asked.genome, "--region", asked.test),
+                tfbind(
+                    *("score", model, "--fasta", asked.genome, "--signal", target.signal),
+                    *("--format", "bed", "--threads", 1),
+                ),
+            )
+            yield from compared(asked, scores, (name, cell, target, seed), tasks, factors)
+
+
+def compared(
+    asked: argparse.Namespace,
+    scores: Path,
+    what: tuple[str, Cell, Cell, int],
+    tasks: Sequence[str],
+    factors: Sequence[str],
+) -> Iterator[Result]:
+    """Compare scores with labels, both in the order of the bins."""
+    name, cell, target, seed = what
+    known = labelled(asked, target, test=True)
+    with open(known, "rb") as stream:
+        bins = read_intervals(stream, known)
+    given = np.loadtxt(scores, usecols=range(3, 3 + len(tasks)), ndmin=2, dtype=np.float32)
+    for factor in factors:
+        labels = labels_of(bins, str(known), 4 + list(target.peaks).index(factor))
+        column = given[:, tasks.index(factor)]
+        found = ranked(column[labels == BOUND], column[labels == UNBOUND])
+        yield Result(
+            *(name, cell.name, target.name, factor, seed, found.bound_total),
+            *(found.auroc, found.auprc_davis_goadrich),
+            *(found.recall_at_fdr(0.1), found.recall_at_fdr(0.5)),
+        )
+
+
+def table(results: Sequence[Result], rows: Sequence[str]) -> str:
+    """Lay out AUPRC, a line a task, and what it sums up to."""
+    by: dict[tuple[str, ...], list[Result]] = {}
+    for one in results:
+        by.setdefault((one.cell, one.target, one.factor, one.row), []).append(one)
+    tasks = list(dict.fromkeys(key[:3] for key in by))
+    tasks = [task for task in tasks if all((*task, row) in by for row in rows)]
+    lines = [f"| task | bound | {' | '.join(rows)} |", "|---|---:|" + "---:|" * len(rows)]
+    means: dict[str, list[float]] = {row: [] for row in rows}
+    for cell, target, factor in sorted(tasks, key=lambda task: (task[0] != task[1], task)):
+        shown = []
+        for row in rows:
+            values = [one.auprc for one in by[cell, target, factor, row]]
+            means[row].append(statistics.mean(values))
+            shown.append(spread(values))
+        where = cell if cell == target else f"{cell} to {target}"
+        bound = by[cell, target, factor, rows[0]][0].bound
+        lines.append(f"| {factor}, {where} | {bound:,} | {' | '.join(shown)} |")
+    average = " | ".join(f"{statistics.mean(means[row]):.3f}" for row in rows)
+    lines += [f"| mean of {len(tasks)} | | {average} |", ""]
+    last = rows[-1] if "best" not in rows else "best"
+    others = [row for row in rows if row != last]
+    for row in others:
+        wins = sum(a > b for a, b in zip(means[last], means[row], strict=True))
+        more = statistics.mean(means[last]) / statistics.mean(means[row]) - 1
+        lines.append(f"{last} beats {row} on {wins} of {len(tasks)} tasks, by {more:+.1%} in mean")
+    ahead = sum(all(means[last][i] > means[row][i] for row in others) for i in range(len(tasks)))
+    lines.append(f"{last} beats all of them on {ahead} of {len(tasks)} tasks")
+    return "\n".join(lines)
+
+
+def options() -> argparse.ArgumentParser:
+    about, _, more = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=about, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--genome", required=True, metavar="FASTA", help="plain or BGZF")
+    add("--samples", type=Path, required=True, metavar="TSV", help="cells to learn and measure in")
+    add("--elsewhere", type=Path, required=True, metavar="TSV", help="peaks of other cells")
+    add("--motifs", type=Path, required=True, metavar="MEME", help="a file of motifs")
+    add("--own", type=Path, required=True, metavar="FILE", help="identifiers, one a factor")
+    add("--all", type=Path, required=True, metavar="FILE", help="identifiers for best")
+    add("--train-region", required=True, metavar="REGION", help="learnt from")
+    add("--validate", required=True, metavar="REGION", help="chooses the best epoch")
+    add("--test", required=True, metavar="REGION", help="measured on, and never learnt from")
+    add("--background", type=int, default=60_000, metavar="BINS", help="a cell, not open")
+    add("--seeds", type=seeds, default="1,2,3", metavar="A,B", help="default: %(default)s")
+    add("--parts", action="store_true", help="what each part of best brings")
+    add("--only", nargs="*", metavar="ROW", help="these rows; default: all")
+    add("--jobs", type=int, default=2, metavar="N", help="networks at a time; default: 2")
+    add("--work", type=Path, required=True, metavar="FOLDER", help="tiles and models are kept here")
+    add("--json", type=Path, metavar="FILE", help="write every result here too")
+    return parser
+
+
+def main() -> None:
+    asked = options().parse_args()
+    keep_settings(asked, FREE)
+    for name in ("own", "all"):
+        written = asked.work / f"{name}.meme"
+        if not written.exists():
+            write_motifs(asked.motifs, getattr(asked, name).read_text().split(), written)
+    rows = {k: v for k, v in (PARTS if asked.parts else ROWS).items() if k in (asked.only or [k])}
+    cells = cells_of(asked.samples)
+    for cell in cells.values():  # what several runs share is made once, before they begin
+        labelled(asked, cell, test=True)
+        for seed in asked.seeds:
+            for motifs in {row.motifs for row in rows.values()}:
+                tiles(asked, cell, seed, motifs, None)
+    work = [
+        (cell, name, row, seed)
+        for seed in asked.seeds
+        for name, row in rows.items()
+        for cell in cells.values()
+    ]
+
+    def run(one: tuple[Cell, str, Row, int]) -> list[Result]:
+        found = list(measured(asked, *one))
+        mean = statistics.mean(result.auprc for result in found)
+        print(f"{one[1]}, {one[0].name}, seed {one[3]}: {mean:.4f}", file=sys.stderr, flush=True)
+        return found
+
+    try:
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            results = [result for found in pool.map(run, work) for result in found]
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"failed with status {error.returncode}: {error.cmd[-1]}")
+    print(table(results, list(rows)))
+    if asked.json:
+        listed: list[dict[str, Any]] = [one._asdict() for one in results]
+        asked.json.write_text(json.dumps(listed, indent=1) + "\n")
+
+
+def write_motifs(source: Path, names: Sequence[str], target: Path) -> None:
+    """Write some motifs of a MEME file into one of their own, as they stand there."""
+    choose(read_motifs(source), names, source)  # or say what it lacks
+    head, *sections = source.read_text().split("\nMOTIF ")
+    kept = [part for part in sections if part.split(maxsplit=1)[0] in names]
+    target.write_text("\nMOTIF ".join([head, *kept]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
