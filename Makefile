@@ -36,8 +36,9 @@ venv: .venv/test
 demo: .venv/demo
 	PATH="$(CURDIR)/.venv/bin:$$PATH" bash examples/demo.sh
 
+# A file of tests stays in one process, as its tests share what they made.
 test: .venv/test
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto --dist loadfile
 
 lint: .venv/test
 	.venv/bin/ruff check
