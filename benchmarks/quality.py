@@ -1,15 +1,20 @@
 """Which architecture finds bound bins best: within cell types, and from one to another.
 
-Every network learns from the same bins of a training cell, chooses by a second region, and is
-measured on all bins of a third, in that cell and in every other that has the factor, by the
+Every network learns from the same bins of a training cell, chooses by bins of a second region, and
+is measured on all bins of a third, in that cell and in every other that has the factor, by the
 program's own pipes, once a seed. Those that learn one factor at a time are trained once a factor.
 AUPRC is that of Davis and Goadrich, as floors are ties.
 
-The sheet is one that `tfbind train --samples` takes (cell, factor, peaks, relaxed, accessible,
-signal). A second one (cell, factor, peaks) holds peaks in cell types without a signal; from those
-of a factor `best` learns what the sequence says. Cells of the first sheet must not be in it.
+What differs between rows beside the architecture stands in `ROWS`: `naive` and `boosted` read the
+motif of each factor, `best` some more; `best` alone learns besides from the peaks of its factors in
+cell types that have no signal here, and stops as its recipe says; `multitask` after the five passes
+of the thesis. `--parts` takes `best` apart, one member of it: without each of these.
 
-A folder of work belongs to one set of options, and what it holds already is kept. In one line:
+The sheet is one that `tfbind train --samples` takes (cell, factor, peaks, relaxed, accessible,
+signal). A second one (cell, factor, peaks) is of the other cell types.
+
+A folder of work belongs to one set of options, files and sources of tfbind, and what it holds
+already is kept. In one line:
 
     python benchmarks/quality.py --genome hg19.fa.gz --samples samples.tsv --elsewhere others.tsv \
         --motifs JASPAR.meme --own own.txt --all all.txt --train-region chrX:1-55000000 \
@@ -17,7 +22,6 @@ A folder of work belongs to one set of options, and what it holds already is kep
         --json quality.json
 
 `--own` names the motif of each factor, one identifier a line, and `--all` those that `best` reads.
-With `--parts` it measures `best` as it is and without each of its parts instead.
 """
 
 import argparse
@@ -28,15 +32,21 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from cross_cell import keep_settings, make, pipe, seeds, spread, tfbind
+from comparison import Result, table
+from cross_cell import keep_settings, make, pipe, seeds, tfbind
 
+import tfbind as tfbind_package
+import tfbind.cli as tfbind_cli
 from tfbind.evaluation import ranked
 from tfbind.intervals import read_intervals
 from tfbind.labels import BOUND, UNBOUND
@@ -45,11 +55,32 @@ from tfbind.motifs import choose, read_motifs
 
 ELSEWHERE = ".elsewhere"
 FREE = ("seeds", "jobs", "work", "json", "only", "parts")
+HARD = 10_000
+"""Hard negatives, in the place of as many bins of the background."""
+
+LOCKS: defaultdict[Path, Lock] = defaultdict(Lock)
+"""One for each network, as several rows may need it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """How one row of the table is trained."""
+    """How one row of the table is trained.
+
+    Attributes
+    ----------
+    arch, inputs : str
+    motifs : 'own' or 'all'
+    each : bool
+        One factor at a time.
+    elsewhere : bool
+        Learn peaks of other cell types, too.
+    options : tuple
+        Of `tfbind train`.
+    network : mapping
+        Hyper-parameters.
+    hard : bool
+        Learn from hard negatives of the row that ablations begin with.
+    """
 
     arch: str
     inputs: str
@@ -60,18 +91,27 @@ class Row:
     network: Mapping[str, object] = field(default_factory=dict)
     hard: bool = False
 
+    @property
+    def digest(self) -> str:
+        """A few letters that are others for another row."""
+        return sha256(repr(self).encode()).hexdigest()[:6]
+
 
 ROWS = {
     "naive": Row("naive", "sequence,dnase,motif"),
     "boosted": Row("boosted", "sequence,dnase,motif,shape", network={"rounds": 200, "wait": 0}),
-    "shallow": Row("shallow", "sequence,dnase", each=True, options=("--patience", 4)),
+    "shallow": Row("shallow", "sequence,dnase", each=True, options=("--patience", 5)),
     "multitask": Row("multitask", "sequence,dnase", options=("--epochs", 5)),
     "best": Row("best", "sequence,dnase,motif", "all", elsewhere=True),
 }
 
 SMALL = {"ensemble": 1}
+PLAIN = "one member of best"
 PARTS = {
-    "one member of best": Row("best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL),
+    PLAIN: Row("best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL),
+    "motifs of its factors alone": Row(
+        "best", "sequence,dnase,motif", elsewhere=True, network=SMALL
+    ),
     "without peaks elsewhere": Row("best", "sequence,dnase,motif", "all", network=SMALL),
     "one factor at a time": Row(
         "best", "sequence,dnase,motif", "all", each=True, elsewhere=True, network=SMALL
@@ -108,21 +148,6 @@ class Cell(NamedTuple):
     peaks: dict[str, str]
 
 
-class Result(NamedTuple):
-    """One factor, learnt in a cell and measured in one."""
-
-    row: str
-    cell: str
-    target: str
-    factor: str
-    seed: int
-    bound: int
-    auroc: float
-    auprc: float
-    recall_at_10_fdr: float
-    recall_at_50_fdr: float
-
-
 def cells_of(path: Path) -> dict[str, Cell]:
     """Read the sheet."""
     cells: dict[str, Cell] = {}
@@ -135,9 +160,21 @@ def cells_of(path: Path) -> dict[str, Cell]:
     return cells
 
 
+def refuse_shared(asked: argparse.Namespace) -> None:
+    """Refuse peaks of a cell that is measured among those of other cells."""
+    shared = {line["cell"] for line in _lines(asked.elsewhere)} & set(cells_of(asked.samples))
+    if shared:
+        sys.exit(f"{asked.elsewhere}: names {', '.join(shared)}, where networks are measured")
+
+
 def _lines(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """Digest what files hold."""
+    return sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()[:12]
 
 
 def elsewhere(asked: argparse.Namespace, factor: str) -> Path | None:
@@ -162,30 +199,35 @@ def experiments(asked: argparse.Namespace, cell: Cell, *, more: bool) -> dict[st
     return columns
 
 
-def labelled(asked: argparse.Namespace, cell: Cell, *, test: bool) -> Path:
-    """Label all bins to learn from and choose by, or those to measure on."""
-    regions = [asked.test] if test else [asked.train_region, asked.validate]
-    columns = experiments(asked, cell, more=not test)
+def labelled(asked: argparse.Namespace, cell: Cell, part: str) -> Path:
+    """Label all bins of a part: train, validate or test."""
+    region = {"train": asked.train_region, "validate": asked.validate, "test": asked.test}[part]
+    columns = experiments(asked, cell, more=part != "test")
     return make(
-        asked.work / f"{cell.name}.{'test' if test else 'learn'}.bed",
-        tfbind("bin", asked.genome, *(word for one in regions for word in ("--region", one))),
+        asked.work / f"{cell.name}.{part}.bed",
+        tfbind("bin", asked.genome, "--region", region),
         tfbind("label", *(w for n, f in columns.items() for w in ("--experiment", f"{n}={f}"))),
     )
 
 
-def sampled(asked: argparse.Namespace, cell: Cell, seed: int, hard: Path | None) -> Path:
-    """Choose the bins of a seed's tiles."""
-    words: list[object] = ["--accessible", cell.accessible, "--background", asked.background]
-    words += ["--holdout", asked.test, "--seed", seed]
+def sampled(asked: argparse.Namespace, cell: Cell, part: str, seed: int, hard: Path | None) -> Path:
+    """Choose the bins of a seed's tiles; hard negatives are of the training part alone."""
+    drawn = asked.background if part == "train" else asked.background // 10
+    words: list[object] = ["--accessible", cell.accessible, "--seed", seed]
     if hard is not None:
-        words += ["--hard", hard, "--fasta", asked.genome, "--signal", cell.signal]
-    name = f"{cell.name}.seed{seed}{'.hard' if hard else ''}.bed"
-    return make(asked.work / name, tfbind("sample", labelled(asked, cell, test=False), *words))
+        drawn -= HARD
+        words += ["--hard", hard, "--hard-count", HARD]
+        words += ["--fasta", asked.genome, "--signal", cell.signal]
+    name = f"{cell.name}.{part}.seed{seed}{'.' + hard.stem if hard else ''}.sampled.bed"
+    words += ["--background", drawn]
+    return make(asked.work / name, tfbind("sample", labelled(asked, cell, part), *words))
 
 
-def tiles(asked: argparse.Namespace, cell: Cell, seed: int, motifs: str, hard: Path | None) -> Path:
+def tiles(
+    asked: argparse.Namespace, cell: Cell, part: str, seed: int, motifs: str, hard: Path | None
+) -> Path:
     """Put the genome under them, with the motifs that are wanted."""
-    bins = sampled(asked, cell, seed, hard)
+    bins = sampled(asked, cell, part, seed, hard)
     names = ",".join(experiments(asked, cell, more=True))
     source = ("--fasta", asked.genome, "--signal", cell.signal, "--cell", cell.name)
     channels = ("--channel", f"motif={asked.work / f'{motifs}.meme'}", "--channel", "shape")
@@ -205,33 +247,36 @@ def tasks_of(asked: argparse.Namespace, cell: Cell, row: Row) -> list[list[str]]
 
 
 def trained(
-    asked: argparse.Namespace, cell: Cell, name: str, row: Row, seed: int, tasks: Sequence[str]
+    asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str]
 ) -> Path:
     """Train a network and export it."""
     alone = f".{tasks[0]}" if row.each else ""
-    stem = f"{asked.work / cell.name}.seed{seed}.{name.replace(' ', '_')}{alone}"
+    stem = f"{asked.work / cell.name}.seed{seed}.{row.arch}{alone}.{row.digest}"
     onnx = Path(f"{stem}.onnx")
-    if onnx.exists():
-        return onnx
-    hard = None
-    if row.hard:
-        plain = ROWS["best"] if row.network == {} else PARTS["one member of best"]
-        first = next(key for key, one in (ROWS | PARTS).items() if one is plain)
-        hard = trained(asked, cell, first, plain, seed, tasks)
+    with LOCKS[onnx]:
+        if not onnx.exists():
+            _train(asked, cell, row, seed, tasks, stem)
+    return onnx
+
+
+def _train(
+    asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str], stem: str
+) -> None:
+    hard = trained(asked, cell, PARTS[PLAIN], seed, tasks) if row.hard else None
     network = dict(row.network)
     if row.elsewhere:
         network["from_sequence"] = sum(task.endswith(ELSEWHERE) for task in tasks)
-    config = Path(f"{stem}.toml")
     lines = [f"{key} = {json.dumps(value)}" for key, value in network.items()]
+    config = Path(f"{stem}.toml")
     config.write_text("\n".join(["[network]", *lines, ""]))
-    options = [f"{asked.work / 'own.meme'}" if word == "own" else word for word in row.options]
-    words: list[object] = ["--arch", row.arch, "--inputs", row.inputs, "--tasks", ",".join(tasks)]
-    words += ["--config", config, "--validate", asked.validate, "--seed", seed, *options]
+    words = [asked.work / "own.meme" if word == "own" else word for word in row.options]
+    words += ["--arch", row.arch, "--inputs", row.inputs, "--tasks", ",".join(tasks)]
+    words += ["--config", config, "--seed", seed]
+    words += ["--validate", tiles(asked, cell, "validate", seed, row.motifs, None)]
     words += ["--threads", 1, "--force", "-o", f"{stem}.keras"]
-    pipe(tfbind("train", tiles(asked, cell, seed, row.motifs, hard), *words))
+    pipe(tfbind("train", tiles(asked, cell, "train", seed, row.motifs, hard), *words))
     pipe(tfbind("export", f"{stem}.keras", "--both-strands", "--force", "-o", f"{stem}.part.onnx"))
-    Path(f"{stem}.part.onnx").replace(onnx)
-    return onnx
+    Path(f"{stem}.part.onnx").replace(f"{stem}.onnx")
 
 
 def measured(
@@ -240,7 +285,7 @@ def measured(
     """Train the networks of a row, and measure them in each cell that has a factor of theirs."""
     cells = cells_of(asked.samples)
     for tasks in tasks_of(asked, cell, row):
-        model = trained(asked, cell, name, row, seed, tasks)
+        model = trained(asked, cell, row, seed, tasks)
         for target in cells.values():
             factors = [task for task in tasks if task in target.peaks]
             if not factors:
@@ -265,7 +310,7 @@ def compared(
 ) -> Iterator[Result]:
     """Compare scores with labels, both in the order of the bins."""
     name, cell, target, seed = what
-    known = labelled(asked, target, test=True)
+    known = labelled(asked, target, "test")
     with open(known, "rb") as stream:
         bins = read_intervals(stream, known)
     given = np.loadtxt(scores, usecols=range(3, 3 + len(tasks)), ndmin=2, dtype=np.float32)
@@ -278,37 +323,6 @@ def compared(
             *(found.auroc, found.auprc_davis_goadrich),
             *(found.recall_at_fdr(0.1), found.recall_at_fdr(0.5)),
         )
-
-
-def table(results: Sequence[Result], rows: Sequence[str]) -> str:
-    """Lay out AUPRC, a line a task, and what it sums up to."""
-    by: dict[tuple[str, ...], list[Result]] = {}
-    for one in results:
-        by.setdefault((one.cell, one.target, one.factor, one.row), []).append(one)
-    tasks = list(dict.fromkeys(key[:3] for key in by))
-    tasks = [task for task in tasks if all((*task, row) in by for row in rows)]
-    lines = [f"| task | bound | {' | '.join(rows)} |", "|---|---:|" + "---:|" * len(rows)]
-    means: dict[str, list[float]] = {row: [] for row in rows}
-    for cell, target, factor in sorted(tasks, key=lambda task: (task[0] != task[1], task)):
-        shown = []
-        for row in rows:
-            values = [one.auprc for one in by[cell, target, factor, row]]
-            means[row].append(statistics.mean(values))
-            shown.append(spread(values))
-        where = cell if cell == target else f"{cell} to {target}"
-        bound = by[cell, target, factor, rows[0]][0].bound
-        lines.append(f"| {factor}, {where} | {bound:,} | {' | '.join(shown)} |")
-    average = " | ".join(f"{statistics.mean(means[row]):.3f}" for row in rows)
-    lines += [f"| mean of {len(tasks)} | | {average} |", ""]
-    last = rows[-1] if "best" not in rows else "best"
-    others = [row for row in rows if row != last]
-    for row in others:
-        wins = sum(a > b for a, b in zip(means[last], means[row], strict=True))
-        more = statistics.mean(means[last]) / statistics.mean(means[row]) - 1
-        lines.append(f"{last} beats {row} on {wins} of {len(tasks)} tasks, by {more:+.1%} in mean")
-    ahead = sum(all(means[last][i] > means[row][i] for row in others) for i in range(len(tasks)))
-    lines.append(f"{last} beats all of them on {ahead} of {len(tasks)} tasks")
-    return "\n".join(lines)
 
 
 def options() -> argparse.ArgumentParser:
@@ -338,24 +352,25 @@ def options() -> argparse.ArgumentParser:
 
 def main() -> None:
     asked = options().parse_args()
+    refuse_shared(asked)
+    root = Path(tfbind_package.__file__).parent
+    asked.files = digest_of([asked.samples, asked.elsewhere, asked.own, asked.all])
+    asked.sources = digest_of([*root.rglob("*.py"), *Path(tfbind_cli.__file__).parent.glob("*.py")])
     keep_settings(asked, FREE)
     for name in ("own", "all"):
-        written = asked.work / f"{name}.meme"
-        if not written.exists():
-            write_motifs(asked.motifs, getattr(asked, name).read_text().split(), written)
-    rows = {k: v for k, v in (PARTS if asked.parts else ROWS).items() if k in (asked.only or [k])}
-    cells = cells_of(asked.samples)
-    for cell in cells.values():  # what several runs share is made once, before they begin
-        labelled(asked, cell, test=True)
-        for seed in asked.seeds:
-            for motifs in {row.motifs for row in rows.values()}:
-                tiles(asked, cell, seed, motifs, None)
+        write_motifs(asked.motifs, getattr(asked, name).read_text().split(), asked.work, name)
+    known = PARTS if asked.parts else ROWS
+    rows = {name: row for name, row in known.items() if name in (asked.only or known)}
     work = [
         (cell, name, row, seed)
         for seed in asked.seeds
         for name, row in rows.items()
-        for cell in cells.values()
+        for cell in cells_of(asked.samples).values()
     ]
+    for cell, _, row, seed in work:  # what several runs share is made before they begin
+        labelled(asked, cell, "test")
+        for part in ("train", "validate"):
+            tiles(asked, cell, part, seed, row.motifs, None)
 
     def run(one: tuple[Cell, str, Row, int]) -> list[Result]:
         found = list(measured(asked, *one))
@@ -368,18 +383,18 @@ def main() -> None:
             results = [result for found in pool.map(run, work) for result in found]
     except subprocess.CalledProcessError as error:
         sys.exit(f"failed with status {error.returncode}: {error.cmd[-1]}")
-    print(table(results, list(rows)))
+    print(table(results, list(rows), PLAIN if asked.parts else "best"))
     if asked.json:
         listed: list[dict[str, Any]] = [one._asdict() for one in results]
         asked.json.write_text(json.dumps(listed, indent=1) + "\n")
 
 
-def write_motifs(source: Path, names: Sequence[str], target: Path) -> None:
+def write_motifs(source: Path, names: Sequence[str], work: Path, name: str) -> None:
     """Write some motifs of a MEME file into one of their own, as they stand there."""
-    choose(read_motifs(source), names, source)  # or say what it lacks
+    chosen = {one.name for one in choose(read_motifs(source), names, source)}
     head, *sections = source.read_text().split("\nMOTIF ")
-    kept = [part for part in sections if part.split(maxsplit=1)[0] in names]
-    target.write_text("\nMOTIF ".join([head, *kept]) + "\n")
+    kept = [part for part in sections if part.split(maxsplit=1)[0] in chosen]
+    (work / f"{name}.meme").write_text("\nMOTIF ".join([head, *kept]) + "\n")
 
 
 if __name__ == "__main__":

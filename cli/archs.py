@@ -39,8 +39,10 @@ COLUMNS = (
     "tasks",
     "way",
     "learns",
+    "recipe",
     "about",
 )
+"""As `--json` names them too."""
 
 
 def archs(
@@ -51,10 +53,11 @@ def archs(
     """List the architectures that train knows, with the sizes that they were published with.
 
     A line each, tab-separated below a header: the name; trainable parameters, counted from the
-    network; what its inputs are made from; base pairs of a window, of a bin and from one bin to the
-    next; tasks; scan, if it reads any stretch at once, or windows, if it takes one at a time and
-    scores slower; what it learns; a few words. What train builds has the geometry and the tasks of
-    its tiles.
+    network; what its inputs are made from, where one motif stands for any number; base pairs of a
+    window, of a bin and from one bin to the next; tasks; scan, if it reads any stretch at once, or
+    windows, if it takes one at a time and scores slower; what it learns; its recipe, settings that
+    train takes in place of the usual ones unless they are given, or -; a few words. What train
+    builds has the geometry and the tasks of its tiles.
 
     For example:
 
@@ -74,11 +77,12 @@ def archs(
 
 def _cells(one: "Listed") -> list[str]:
     """Write one architecture in the order of `COLUMNS`."""
-    sizes = (one.window, one.size, one.stride, one.tasks)
-    way = "scan" if one.scans else "windows"
+    sizes = (one.window, one.bin, one.stride, one.tasks)
+    recipe = ",".join(f"{name}={value}" for name, value in one.recipe.items()) or "-"
     counts = {source: one.inputs.count(source) for source in one.inputs}
     inputs = ",".join(f"{source}*{n}" if n > 1 else source for source, n in counts.items())
-    return [one.name, str(one.parameters), inputs, *map(str, sizes), way, one.learns, one.about]
+    cells = [one.name, str(one.parameters), inputs, *map(str, sizes), one.way, one.learns]
+    return [*cells, recipe, one.about]
 
 
 def _table(listed: "list[Listed]") -> str:

@@ -12,6 +12,7 @@ import typer
 from tfbind.errors import InputError, three
 
 from .evaluate import LabelColumn, ScoreColumn, Scores, label_column_of
+from .leakage import check_training_bins
 from .measures import LABEL_COLUMN, LabelFile, tell_unscored
 from .options import Force, Quiet
 from .progress import advancing, progress, say
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from tfbind.intervals import IntervalReader, Intervals
     from tfbind.matching import Table
     from tfbind.reliability import Reliability
-
-PLACES_AT_ONCE = 1 << 20
 
 
 def calibrate(
@@ -84,16 +83,19 @@ def calibrate(
     it.
 
     isotonic pools neighbouring scores until the share of bound bins rises from pool to pool, and
-    joins the pools' mean scores by straight lines, so that the order of scores is kept: scores from
-    0 to 1 that differ still differ, but for rounding; of others those beyond the given ones become
-    one. platt fits a sigmoid to the log-odds of scores from 0 to 1, and to others as they are.
+    joins the pools' mean scores by straight lines, or nearly level ones across a pool in which many
+    bins share a score, so that the order of scores is kept: scores from 0 to 1 that differ still
+    differ, but for rounding; of others those beyond the given ones become one. platt fits a sigmoid
+    to the log-odds of scores from 0 to 1, and to others as they are.
 
     Probabilities hold for the mix of bins that was given. Of bins from tfbind sample more are bound
     than of the genome: calibrate with all bins of a held-out region instead. Each task is
     calibrated by itself, so that scores of classes that exclude each other no longer add up to 1.
 
-    Bins where MODEL was trained are refused, as their scores are too good, unless --cell names a
-    cell type that it was not trained on.
+    Bins whose windows reach into those that MODEL was trained on are refused, as their scores are
+    too good, unless --cell names a cell type that it was not trained on, and so does a column of
+    the labels, or the line #tfbind above the scores, by its cell or a signal's file such as
+    K562.bw.
 
     For example:
 
@@ -118,8 +120,7 @@ def calibrate(
             label_stream, label_path = stack.enter_context(reading(labels, what="--labels FILE"))
             truth = LabelFile.of(label_stream, label_path)
         read = _read(score_stream, score_path, truth, asked, quiet=quiet)
-    if not trained_too and (cell is None or cell in contract.cells):
-        _refuse_training_bins(read.scores, contract)
+    check_training_bins(read.scores, read.named, contract, cell, allowed=trained_too, quiet=quiet)
     fits = {name: _fitted(read, name, method, quiet=quiet) for name in read.tasks}
     changed = replace(contract, calibration={**contract.calibration, **fits})
     from tfbind.calibration import with_contract
@@ -142,12 +143,16 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Read:
-    """Scores and labels, each with a column for each of the tasks, and what file scored."""
+    """Scores and labels, each with a column for each of the tasks, and what file scored.
+
+    `named` is what scores and labels call themselves, cell types among it.
+    """
 
     scores: "Table"
     labels: "Table"
     tasks: tuple[str, ...]
     sha256: str
+    named: frozenset[str]
 
 
 def _opened(path: str) -> "tuple[bytes, Contract, str]":
@@ -215,7 +220,8 @@ def _read(
         )
     if labelled is None:
         labelled = replace(table, columns=table.columns[len(tasks) :])
-    return _Read(replace(table, columns=table.columns[: len(tasks)]), labelled, tasks, sha256)
+    table = replace(table, columns=table.columns[: len(tasks)])
+    return _Read(table, labelled, tasks, sha256, _named(reader, truth))
 
 
 def _told(reader: "IntervalReader") -> dict[str, str]:
@@ -225,6 +231,24 @@ def _told(reader: "IntervalReader") -> dict[str, str]:
         if name == "#tfbind":
             return dict(field.partition("=")[::2] for field in fields)
     return {}
+
+
+def _named(reader: "IntervalReader", truth: LabelFile | None) -> frozenset[str]:
+    """Collect the names that scores and labels give to what they are of."""
+    told = _told(reader)
+    files = [Path(path).name for field, path in told.items() if field.startswith("signal:")]
+    names = {told.get("cell", ""), *(name.partition(".")[0] for name in files)}
+    if truth is not None:
+        names |= set(_label_names(truth))
+    return frozenset(names)
+
+
+def _label_names(truth: LabelFile) -> list[str]:
+    """Give the names of the columns of a file of labels, if it has them."""
+    from tfbind.labels import column_names
+
+    reader = truth.reader
+    return list(truth.cells) or column_names(reader.header, reader.columns) or []
 
 
 def _score_columns(reader: "IntervalReader", asked: _Asked) -> dict[str, int]:
@@ -289,15 +313,12 @@ def _beside(first: "Intervals", path: str, tasks: list[str], asked: _Asked) -> d
 
 def _label_columns(truth: LabelFile, tasks: list[str], asked: _Asked) -> dict[str, int]:
     """Find the column, from 1, of each task's labels."""
-    from tfbind.labels import column_names
-
-    reader = truth.reader
     if asked.label_column is not None:
         if len(tasks) > 1:
             raise typer.BadParameter("--label-column is of one task: choose that by --task")
         return {tasks[0]: asked.label_column}
     labelled = truth.labelled()
-    names = list(truth.cells) or column_names(reader.header, reader.columns) or []
+    names = _label_names(truth)
     places = {name: LABEL_COLUMN + place for place, name in enumerate(names)}
     found = {task: places[task] for task in tasks if places.get(task) in labelled}
     if len(tasks) == 1 and not found:
@@ -309,36 +330,9 @@ def _label_columns(truth: LabelFile, tasks: list[str], asked: _Asked) -> dict[st
         raise InputError(
             f"found {len(labelled)} column(s) of labels, named {three(names)}, expected one of the "
             f"name of a task, {three(tasks)}; choose one by --task and --label-column",
-            path=reader.path,
+            path=truth.reader.path,
         )
     return found
-
-
-def _refuse_training_bins(scored: "Table", contract: "Contract") -> None:
-    """Refuse bins of the regions that a model was trained on."""
-    import numpy as np
-
-    from tfbind.matching import START_BITS
-    from tfbind.regions import RegionSet, Spans, parse_regions
-
-    contigs = tuple(scored.contigs)
-    learnt = RegionSet(parse_regions(contract.trained_on, contigs))
-    count = 0
-    for first in range(0, len(scored.keys), PLACES_AT_ONCE):
-        keys = scored.keys[first : first + PLACES_AT_ONCE]
-        starts = (keys & np.uint64((1 << START_BITS) - 1)).astype(np.int64)
-        codes = (keys >> np.uint64(START_BITS)).astype(np.int32)
-        spans = Spans(contigs, codes, starts, starts + scored.width)
-        count += int(np.count_nonzero(learnt.overlaps(spans)))
-    if count:
-        held = f", such as those of {three(contract.held_out)}" if contract.held_out else ""
-        raise InputError(
-            f"{count:,} of {len(scored.keys):,} bins lie in {three(contract.trained_on)}, where "
-            f"the model was trained on {three(contract.cells)}: their scores are too good; give "
-            f"held-out bins{held}, or tell by --cell that they are of another cell type, or give "
-            "--allow-training-bins",
-            path=scored.path,
-        )
 
 
 def _fitted(read: _Read, task: str, method: "Method", *, quiet: bool) -> "Calibration":

@@ -2,8 +2,8 @@
 
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +34,7 @@ class Outputs:
     Attributes
     ----------
     network, history : str
+    picture : str or None
     checkpoint : Path
     resume, replaces : bool
         Go on from the checkpoint; write over files that are there.
@@ -43,6 +44,7 @@ class Outputs:
 
     network: str
     history: str
+    picture: str | None
     checkpoint: Path
     resume: bool
     replaces: bool
@@ -52,12 +54,20 @@ class Outputs:
         """Give a path that becomes the network when it is whole; from now on all is new."""
         if not self.resume:
             self.checkpoint.unlink(missing_ok=True)
-        part = str(Path(self.network).with_suffix(".part.keras"))
-        return replacing(self.network, force=self.replaces, part=part)
+        return replacing(self.network, force=self.replaces, part=_part(self.network))
 
     def writing_history(self) -> AbstractContextManager[BinaryIO]:
         """Open what becomes the history."""
-        return writing(self.history, force=self.replaces, part=f"{self.history}.part")
+        return writing(self.history, force=self.replaces, part=_part(self.history))
+
+    @contextmanager
+    def writing_picture(self) -> Iterator[Path | None]:
+        """Give a path that becomes the picture, or nothing if none is wanted."""
+        if self.picture is None:
+            yield None
+            return
+        with replacing(self.picture, force=True, part=_part(self.picture)) as part:
+            yield part
 
 
 def claimed(output: str, plot: str | None, *, resume: bool, force: bool) -> Outputs:
@@ -82,7 +92,17 @@ def claimed(output: str, plot: str | None, *, resume: bool, force: bool) -> Outp
             refuse_existing(path, force=replaces)
     if plot is not None:
         check_picture("--plot", plot, force=replaces or complete)
-    return Outputs(output, record, kept, resume, replaces, complete)
+    for path in filter(None, (output, plot)):
+        folder = Path(os.path.realpath(path)).parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"cannot be written: no folder {folder} to write to", path=path)
+    return Outputs(output, record, plot, kept, resume, replaces, complete)
+
+
+def _part(output: str) -> str:
+    """Name what becomes an output: hidden beside it, where a run after a kill replaces it."""
+    target = Path(os.path.realpath(output))
+    return str(target.with_name(f".{target.stem}.part{target.suffix}"))
 
 
 def about_run(
@@ -136,19 +156,23 @@ def digest(about: Mapping[str, str]) -> str:
     return sha256(repr(sorted(about.items())).encode()).hexdigest()[:16]
 
 
-def leave_complete(output: str, about: Mapping[str, str], *, quiet: bool) -> None:
-    """Say that a network is done already, or refuse one that is of another run."""
+def leave_complete(output: str, about: Mapping[str, str], *, quiet: bool) -> int:
+    """Say that a network is done already, or refuse one that is of another run.
+
+    Gives the epoch that was kept.
+    """
     from tfbind.contract import Contract
 
     try:
         with zipfile.ZipFile(output) as archive:
             contract = Contract.from_json(archive.read("tfbind/contract.json"), output)
-        run = contract.training.get("run")
+        training = contract.training
     except (OSError, KeyError, zipfile.BadZipFile):
-        run = None
-    if run != digest(about):
+        training = {}
+    if training.get("run") != digest(about):
         raise InputError(
             "exists and is of another run, or one that was stopped; --force replaces it",
             path=output,
         )
     say(f"{output} is complete: nothing to do", quiet=quiet)
+    return int(training["epoch"])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tfbind.errors import InputError
+
 from .streams import reading
 
 if TYPE_CHECKING:
@@ -66,9 +68,23 @@ def told(context: typer.Context, path: str | None) -> Told:
     arch = context.params["arch"]
     if not given["arch"] and configuration.arch is not None:
         arch = configuration.arch
+    _refuse_unread(arch, flags, configuration)
     recipe = dict(RECIPES.get(arch, {}))
     settings = Settings(**(values | recipe | dict(configuration.training) | flags))
     return Told(arch, inputs, settings, configuration)
+
+
+def _refuse_unread(arch: str, flags: Mapping[str, Any], configuration: "Configuration") -> None:
+    """Refuse settings that the architecture is not fitted by."""
+    from tfbind.settings import READ
+
+    read = READ.get(arch, {*flags, *configuration.training})
+    for flag, name in FLAGS.items():
+        unread = f"is nothing to {arch}, which is not fitted step by step; leave it out"
+        if name in flags and name not in read:
+            raise typer.BadParameter(f"--{flag.replace('_', '-')} {unread}")
+        if name in configuration.training and name not in read:
+            raise InputError(f"[training] {name} {unread}", path=configuration.path)
 
 
 def _given(context: typer.Context) -> Mapping[str, bool]:

@@ -1,5 +1,6 @@
 """How the epochs of `tfbind train` are shown."""
 
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,11 +100,12 @@ class Table:
         return grid if whole else Group(grid, self._bar)
 
     def step(self, bins: int, loss: float) -> None:
-        """Move the bar on."""
+        """Move the bar on; a loss that is no number is not known yet."""
+        told = "-" if math.isnan(loss) else f"{loss:.4f}"
         self._bar.update(
             self._task,
             advance=bins,
-            description=f"epoch {len(self._rows) + 1} of at most {self._epochs}, loss {loss:.4f}",
+            description=f"epoch {len(self._rows) + 1} of at most {self._epochs}, loss {told}",
         )
         speed = self._bar.tasks[0].speed
         self._bar.update(self._task, rate="" if speed is None else f"{speed:,.0f} bins/s")

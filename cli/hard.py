@@ -1,5 +1,6 @@
 """How `tfbind sample` finds hard negatives: it scores the bins that it reads."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ import typer
 
 from .inputs import default_cell, open_sources, signal_files
 from .places import Prefix
-from .progress import Advance, say
+from .progress import Advance, advancing, say
 from .run import Options, Run, doubts, wanted_files, wanted_signals
 from .table import for_want_of_signal
 
 if TYPE_CHECKING:
-    from tfbind.hardest import Hardest, Scores
+    from tfbind.hardest import Candidates, Hardest
     from tfbind.intervals import IntervalReader, Intervals
+    from tfbind.sampling import Sampler
 
 COUNT = 10_000
 
@@ -40,7 +42,7 @@ class Wanted:
     files: list[str] | None
     expression: str | None
     cell: str | None
-    missing: Literal["error", "skip", "zero"]
+    missing: Literal["error", "zero"]
     threads: int | None
 
     def open(
@@ -91,11 +93,29 @@ class Miner:
     hardest: "Hardest"
     stack: ExitStack
 
-    def scored(
-        self, batches: "Iterable[Intervals]", advance: Advance
-    ) -> "Iterator[tuple[Intervals, Scores]]":
-        """Give each batch with its scores."""
-        return iter(self.run.scored(batches, self.tasks, None, advance, self.stack))
+    def mine(
+        self, batches: "Iterable[Intervals]", sampler: "Sampler", path: str, advance: Advance
+    ) -> None:
+        """Sample batches, and score those bins that may be hard negatives."""
+        waiting: deque[Candidates] = deque()
+
+        def candidates() -> "Iterator[Intervals]":
+            for batch in advancing(batches, advance):
+                found = sampler.add(batch, path)
+                if found is not None:
+                    waiting.append(found)
+                    yield found.bins
+
+        done = 0
+        for batch, scores in self.run.scored(
+            candidates(), self.tasks, None, lambda amount, note="": None, self.stack
+        ):
+            # A batch of very many scores comes in parts.
+            self.hardest.add(waiting[0], scores, done)
+            done += len(batch)
+            if done == len(waiting[0].rows):
+                waiting.popleft()
+                done = 0
 
     def summary(self, more: int) -> str:
         """Tell how many were found; `more` were not drawn anyway."""
@@ -120,7 +140,7 @@ def wanted(
     files: list[str] | None,
     expression: str | None,
     cell: str | None,
-    missing: Literal["error", "skip", "zero"],
+    missing: Literal["error", "zero"],
     threads: int | None,
 ) -> Wanted | None:
     """Put the options together; without a model the others have nothing to say."""

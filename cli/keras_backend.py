@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tfbind.errors import InputError, RequestError, three
 
@@ -54,7 +55,7 @@ def _lack(module: str) -> str:
 
 
 def device_names(device: str) -> list[str]:
-    """Part a list of devices by its commas, and check that they are of one kind."""
+    """Part a list of devices by its commas, and check that they differ and are of one kind."""
     names = device.split(",")
     kinds = {name.partition(":")[0] for name in names}
     known = all(re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) for name in names)
@@ -63,7 +64,15 @@ def device_names(device: str) -> list[str]:
             f"found --device {device}, expected auto, cpu, or cuda:N, or several of one kind "
             "such as cuda:0,cuda:1"
         )
+    places = [_number(name, place) for place, name in enumerate(names)]
+    if len(set(places)) < len(places):
+        raise RequestError(f"found --device {device}, which names a device twice")
     return names
+
+
+def _number(name: str, place: int) -> int:
+    """Give a device's number: the one in its name, or its place in the list."""
+    return int(name.partition(":")[2] or place)
 
 
 def _settle(names: list[str], threads: int | None) -> None:
@@ -76,8 +85,10 @@ def _settle(names: list[str], threads: int | None) -> None:
             "set KERAS_BACKEND=jax"
         )
     if threads is not None:
-        config.threading.set_intra_op_parallelism_threads(threads)
-        config.threading.set_inter_op_parallelism_threads(threads)
+        # A program that has computed already, and calls the command, has its threads.
+        with suppress(RuntimeError):
+            config.threading.set_intra_op_parallelism_threads(threads)
+            config.threading.set_inter_op_parallelism_threads(threads)
     kind, _, number = names[0].partition(":")
     gpus = [] if kind == "cpu" else config.list_physical_devices("GPU")
     if kind == "cuda":
@@ -95,7 +106,7 @@ def _part_batches(names: list[str]) -> None:
     from keras import distribution
 
     kind = "gpu" if names[0].startswith("cuda") else "cpu"
-    wanted = [f"{kind}:{name.partition(':')[2] or place}" for place, name in enumerate(names)]
+    wanted = [f"{kind}:{_number(name, place)}" for place, name in enumerate(names)]
     try:
         found = distribution.list_devices(kind)
     except RuntimeError:  # JAX has no such platform

@@ -1,8 +1,7 @@
 """`tfbind sample`."""
 
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,7 +14,6 @@ from .options import (
     Fasta,
     Files,
     Force,
-    Missing,
     Output,
     Quiet,
     Seed,
@@ -23,12 +21,11 @@ from .options import (
     Threads,
 )
 from .places import Prefix, alias_in, read_interval_set, refuse_stdin_twice, regions_in
-from .progress import Advance, advancing, progress, say
+from .progress import advancing, progress, say
 from .streams import reading, refuse_existing, writing
 
 if TYPE_CHECKING:
-    from tfbind.hardest import Scores
-    from tfbind.intervals import IntervalReader, Intervals
+    from tfbind.intervals import IntervalReader
     from tfbind.regions import RegionSet
     from tfbind.sampling import Sampler
 
@@ -82,7 +79,13 @@ def sample(
             "signal's file name.",
         ),
     ] = None,
-    missing: Missing = "error",
+    missing: Annotated[
+        Literal["error", "zero"],
+        typer.Option(
+            metavar="error|zero",
+            help="Bins to score on a contig that a signal lacks: refuse, or take the signal as 0.",
+        ),
+    ] = "error",
     threads: Threads = None,
     seed: Seed = 0,
     alias: Alias = None,
@@ -101,11 +104,13 @@ def sample(
     that begin with # above the first bin are kept. The same seed and input give the same bins.
     Says on standard error how many bins have each label.
 
-    With --hard it scores all bins, as tfbind score does, with --fasta, --signal, --channel,
-    --expression, --cell, --missing and --threads. Of the bins that it would not keep for certain it
-    adds the unbound ones with the highest scores; those that were drawn as well count once. Label
-    columns are matched to the model's tasks by name, one column to one task by itself; of several
-    the highest score counts in a column where the bin is unbound, never one where it is ambiguous.
+    With --hard it scores the bins that it would not keep for certain and that are unbound, as
+    tfbind score does, with --fasta, --signal, --channel, --expression, --cell, --missing and
+    --threads, and adds those with the highest scores; those that were drawn as well count once.
+    Label columns are matched to the model's tasks by name, one column to one task by itself; of
+    several the highest score counts in a column where the bin is unbound, never one where it is
+    ambiguous. Give the regions of train --validate to --holdout, so that bins are mined where the
+    network learns only.
 
     For example:
 
@@ -143,9 +148,11 @@ def sample(
             holdout=held_out,
             hardest=miner.hardest if miner else None,
         )
-        scored = miner.scored(batches, advance) if miner else _unscored(batches, advance)
-        for batch, scores in scored:
-            sampler.add(batch, path, scores)
+        if miner is not None:
+            miner.mine(batches, sampler, path, advance)
+        else:
+            for batch in advancing(batches, advance):
+                sampler.add(batch, path)
         if places is not None:
             places.axis.require_shared()
         out.writelines(line.encode() + b"\n" for line in reader.header)
@@ -176,13 +183,6 @@ def _not_held_out(held_out: "RegionSet") -> str:
         f"--holdout {three(held_out.unmet())}: no bin is on it; the bins name "
         f"{three(held_out.axis.asked)}"
     )
-
-
-def _unscored(
-    batches: "Iterable[Intervals]", advance: Advance
-) -> "Iterator[tuple[Intervals, Scores | None]]":
-    for batch in advancing(batches, advance):
-        yield batch, None
 
 
 def _summary(sampler: "Sampler", reader: "IntervalReader", background: int) -> list[str]:

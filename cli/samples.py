@@ -36,10 +36,11 @@ TOLD_AS_TILES = (
     "background",
     "channel",
     "missing",
-    "alias",
-    "chr_prefix",
 )
 """Parameters that only the tiles depend on."""
+
+MATCHING = ("alias", "chr_prefix")
+"""Parameters that also match the contigs of what is learnt before."""
 
 Samples = Annotated[
     str | None,
@@ -66,7 +67,8 @@ Background = Annotated[
         metavar="BINS",
         min=0,
         help="With --samples, how many bins of each cell type to draw that are neither accessible "
-        f"nor bound; default: {BACKGROUND:,}.",
+        "nor bound: once for all its peaks, and once for each of its files of labels; default: "
+        f"{BACKGROUND:,}.",
     ),
 ]
 Holdout = Annotated[
@@ -113,10 +115,13 @@ class SheetOptions:
     @property
     def given(self) -> dict[str, Any]:
         """What is said beside the sheet and the folder."""
-        return {name: getattr(self, name) for name in TOLD_AS_TILES[2:]}
+        return {name: getattr(self, name) for name in (*TOLD_AS_TILES[2:], *MATCHING)}
 
-    def refuse_without(self, tiles: list[str]) -> None:
-        """Refuse what says nothing of tiles that are there already, and a want of any."""
+    def refuse_without(self, tiles: list[str], *, matching: bool) -> None:
+        """Refuse what says nothing of tiles that are there already, and a want of any.
+
+        With `matching` contigs of something else are to be matched.
+        """
         if self.samples is not None:
             if self.fasta is None:
                 raise typer.BadParameter("no genome: give --fasta FILE or set TFBIND_FASTA")
@@ -126,6 +131,8 @@ class SheetOptions:
         said = {"tiles": self.folder} | self.given
         for name, value in said.items():
             # The environment may say these two.
+            if matching and name in MATCHING:
+                continue
             if value not in (None, "error") and name not in ("fasta", "exclude"):
                 option = name.replace("_", "-")
                 raise typer.BadParameter(f"found --{option} without --samples, which it is of")
@@ -157,7 +164,8 @@ def paths_of_tiles(
     if folder is None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfbind."))
     else:
-        _claim(Path(folder), _plan(samples, options, seed), list(parts), force=force)
+        plan = _plan(samples, options, seed) | {"tiles": list(parts)}
+        _claim(Path(folder), plan, force=force, quiet=quiet)
     inputs = _inputs(samples, options)
     selection = _selection(options, seed)
     paths = [*tiles]
@@ -175,8 +183,11 @@ def paths_of_tiles(
 
 
 def _name(share: "Share", number: int) -> str:
-    """Name a file of tiles: by its cell type, and by a number where that has several."""
-    return f"{share.cell.name}{f'.{number + 1}' if number else ''}.tiles"
+    """Name a file of tiles: by its cell type, and by a number where that has several.
+
+    No cell type's name may have a ~.
+    """
+    return f"{share.cell.name}{f'~{number + 1}' if number else ''}.tiles"
 
 
 def _make(
@@ -272,32 +283,50 @@ def _plan(samples: "SampleSheet", options: SheetOptions, seed: int) -> dict[str,
     return {"tfbind": tfbind.__version__, "options": given, "sheet": cells, "files": files}
 
 
-def _claim(folder: Path, plan: dict[str, Any], names: list[str], *, force: bool) -> None:
-    """Take a folder for tiles; those in it must be of the same plan, or they are made again."""
+def _claim(folder: Path, plan: dict[str, Any], *, force: bool, quiet: bool) -> None:
+    """Take a folder for tiles; those in it must be of the same plan, or they are made again.
+
+    Only what the record lists is ever removed: other files are not of this command.
+    """
     from tfbind.errors import InputError
 
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file, expected a folder for --tiles", path=folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / RECORD
-    there = [name for name in names if (folder / name).exists()]
+    before = _recorded(record)
+    for name in plan["tiles"]:
+        if name not in before and (folder / name).exists():
+            raise InputError(
+                f"holds {name}, of which nothing says what it was made from; give another folder "
+                "to --tiles, or move it away",
+                path=folder,
+            )
     if record.exists():
         differing = _differing(record, plan)
         if not differing:
             return
-        what = f"holds tiles that were made with another {differing}"
-    elif there:
-        what = f"holds {there[0]}, of which nothing says what it was made from"
-    else:
-        what = ""
-    if what and not force:
-        raise InputError(
-            f"{what}; give another folder to --tiles, or --force to make them again", path=folder
-        )
-    for name in there:
-        (folder / name).unlink()
+        if not force:
+            raise InputError(
+                f"holds tiles that were made with another {differing}; give another folder to "
+                "--tiles, or --force to make them again",
+                path=folder,
+            )
+    for name in before:
+        if (folder / name).exists():
+            say(f"{folder / name}: removed, of another plan", quiet=quiet)
+            (folder / name).unlink()
     with writing(str(record), force=True) as out:
         out.write(json.dumps(plan, indent=1).encode() + b"\n")
+
+
+def _recorded(record: Path) -> list[str]:
+    """Name the files of tiles that a record lists, which lie beside it."""
+    try:
+        names = [str(name) for name in json.loads(record.read_text())["tiles"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if name == Path(name).name and name.endswith(".tiles")]
 
 
 def _differing(record: Path, plan: dict[str, Any]) -> str:

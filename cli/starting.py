@@ -1,14 +1,14 @@
 """Where a network that `tfbind train` makes starts from: motifs, ChIP signal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .places import comma_list
+from .places import Prefix, alias_in, comma_list
 from .progress import progress, say
 from .streams import STDIN_NAMES, reading
 
@@ -28,7 +28,8 @@ Init = Annotated[
     typer.Option(
         metavar="jaspar:ID,ID|FILE[:ID,ID]",
         help="Start the first filters of the first convolution from motifs and their reverse "
-        "complements: accessions or names in --motifs, or a file in the format of MEME or JASPAR.",
+        "complements: accessions, or names if only one motif has it, in --motifs; or a file in the "
+        "format of MEME or JASPAR.",
     ),
 ]
 Motifs = Annotated[
@@ -61,23 +62,31 @@ class Start:
     Attributes
     ----------
     motifs : list of Motif
+    motifs_of : str
+        The file that they are from, or the release of JASPAR.
     tracks : mapping of (str, str) to Signal
         ChIP signal by cell type and task.
     epochs : int
         Most passes over it.
+    alias, prefix
+        How contigs of the tiles are found in the tracks, as in `genome.ContigNames`.
     """
 
     motifs: "list[Motif]"
+    motifs_of: str
     tracks: "Tracks"
     epochs: int
+    alias: Mapping[str, str] = field(default_factory=dict)
+    prefix: Prefix = None
 
     def told(self) -> dict[str, Any]:
         """Say what is to stand in the contract."""
         tracks = {
             f"{cell}:{task}": Path(one.path).name for (cell, task), one in self.tracks.items()
         }
+        motifs = {"init": [one.title for one in self.motifs], "init_from": self.motifs_of}
         return {
-            **({"init": [one.title for one in self.motifs]} if self.motifs else {}),
+            **(motifs if self.motifs else {}),
             **({"pretrain": tracks, "pretrain_epochs": self.epochs} if tracks else {}),
         }
 
@@ -92,18 +101,22 @@ class Start:
         quiet: bool,
     ) -> None:
         """Give a new network its first weights; where it goes on from others, only check it."""
-        from tfbind.networks import Architecture, architecture
+        from tfbind.networks import architecture
         from tfbind.starts import start_from_motifs
 
-        if self.tracks and architecture(arch).fitted_by != Architecture.fitted_by:
+        if self.tracks and not architecture(arch).by_gradient:
             raise typer.BadParameter(
                 f"{arch} is not fitted step by step, so --pretrain is nothing to it: leave it out"
             )
         if self.motifs:
-            start_from_motifs(model, self.motifs, arch)
+            networks = start_from_motifs(model, self.motifs, arch)
             if not resumed:
                 names = ", ".join(one.title for one in self.motifs)
-                say(f"{2 * len(self.motifs)} filters start from {names}, both strands", quiet=quiet)
+                each = f" of each of {networks} members" if networks > 1 else ""
+                say(
+                    f"{2 * len(self.motifs)} filters{each} start from {names}, both strands",
+                    quiet=quiet,
+                )
         if self.tracks and not resumed:
             _pretrain(self, model, learnt, settings, quiet=quiet)
 
@@ -114,10 +127,13 @@ def start_of(
     pretrain: list[str] | None,
     epochs: int,
     learnt: "Material",
+    alias: str | None = None,
+    prefix: Prefix = None,
 ) -> Start:
     """Read what the options say, before there is a network."""
-    found = [] if init is None else initial_motifs(init, motifs)
-    return Start(found, chip_tracks(pretrain or [], learnt), epochs)
+    found, source = ([], "") if init is None else initial_motifs(init, motifs)
+    tracks = chip_tracks(pretrain or [], learnt)
+    return Start(found, source, tracks, epochs, alias_in(alias), prefix)
 
 
 def files_of(
@@ -132,8 +148,8 @@ def files_of(
     return {f"the file {path}": fingerprint(path) for path in parts if Path(path).is_file()}
 
 
-def initial_motifs(init: str, motifs: str | None) -> "list[Motif]":
-    """Read the motifs that `--init` names: jaspar:ID,ID or FILE[:ID,ID]."""
+def initial_motifs(init: str, motifs: str | None) -> "tuple[list[Motif], str]":
+    """Read the motifs that `--init` names, jaspar:ID,ID or FILE[:ID,ID], and tell their source."""
     from tfbind.jaspar import jaspar_motifs
     from tfbind.motifs import choose, motifs_in
 
@@ -146,7 +162,7 @@ def initial_motifs(init: str, motifs: str | None) -> "list[Motif]":
     with ExitStack() as stack:
         stream, name = stack.enter_context(reading(path, what="motifs"))
         found = motifs_in(stream, name)
-        return choose(found, chosen, name) if chosen else found
+        return choose(found, chosen, name) if chosen else found, Path(name).name
 
 
 def _parted(init: str) -> tuple[str, str]:
@@ -226,9 +242,18 @@ def _pretrain(
             start.epochs,
             step,
             tell,
+            alias=start.alias,
+            prefix=start.prefix,
         )
     say(
         f"starts from pretraining {made.best.number}, whose squared error of ChIP signal is "
         f"{made.best.validation_error:.4f} of its variance",
         quiet=quiet,
     )
+    if made.best.validation_error >= 1:
+        say(
+            "pretraining learnt nothing that holds for validation: who always gives the mean has "
+            "an error of 1; --pretrain may do harm here: give it more --pretrain-epochs, another "
+            "--learning-rate, or leave it out",
+            quiet=False,
+        )

@@ -1,21 +1,17 @@
 """`tfbind train`."""
 
 import signal
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from tfbind.errors import InputError
-
 from .archs import NAMES
-from .checkpoint import about_run, claimed, digest, leave_complete
-from .config import Told, told
-from .epochs import display, stopping
+from .checkpoint import about_run, claimed
+from .config import told
+from .fitting import Run, keywords_of, leave
 from .keras_backend import load_keras
-from .learning import Material, material, tile_file
+from .learning import material, tile_file
 from .machine import processors
 from .options import (
     Alias,
@@ -30,18 +26,9 @@ from .options import (
     Seed,
     Threads,
 )
-from .pictures import kind_of
-from .progress import say
 from .samples import Background, Exclude, Folder, Holdout, Samples, SheetOptions, paths_of_tiles
 from .similar import CellsLike, TargetSignal, most_alike, refuse_unlike
 from .starting import Init, Motifs, Pretrain, PretrainEpochs, files_of, start_of
-from .streams import replacing
-
-if TYPE_CHECKING:
-    import keras
-
-    from tfbind.checkpoints import Checkpoint
-    from tfbind.history import History
 
 
 def train(
@@ -97,8 +84,8 @@ def train(
         typer.Option(
             metavar="REGIONS|TILES",
             help="What to choose the best epoch by: regions held out of the training, such as "
-            "chr9,chr10:1-20000000, or files of tiles; repeatable. Default: a tenth of the bins, "
-            "in whole megabases.",
+            "chr9,chr10:1-20000000, or files of tiles; repeatable. Default: whole megabases with a "
+            "tenth of the bins and of each experiment's bound bins, where they can be parted so.",
         ),
     ] = None,
     ambiguous: Annotated[
@@ -186,25 +173,28 @@ def train(
 ) -> None:
     """Train a network on tiles, of one or many cell types.
 
-    Every batch mixes cell types and regions. Bound bins weigh as much as all unbound ones
-    together. The epoch with the best AUPRC on the validation part is kept; of several experiments
-    it is the mean over those that have bound and unbound bins there. Ctrl-C and SIGTERM stop
-    early, with status 130, and keep the best so far.
+    Every batch mixes cell types and regions. --bound-weight says what bound bins weigh. --arch best
+    stands for --epochs 8 --batch 384 --learning-rate 0.002 --schedule cosine --bound-weight one,
+    and --arch boosted for --bound-weight one, where these are not given. The epoch with the best
+    AUPRC on the validation part is kept; of several experiments it is the mean over those that have
+    bound and unbound bins there. Ctrl-C and SIGTERM stop early, with status 130, and keep the best
+    so far.
 
     Writes a .keras file with the model's contract inside, and beside it a .history.csv of the
     same name with a line for each epoch. After each epoch all that training needs to go on is kept
     in a file .keras.checkpoint, until it is done: --resume with the same options goes on from
-    there.
+    there; with --plot it also draws a run that is done.
 
     With --samples it makes the tiles itself, as tfbind bin, label, sample and features do, from a
     sheet with the columns cell, factor, peaks (conservative), relaxed, accessible, signal
     (NAME=FILE,...), expression, or labels (BED) in the place of peaks; paths are relative to it.
-    What is of a cell type may stand in any of its lines. A factor that a cell type lacks is unknown
-    there. --fasta, --channel, --chroms, --region, --holdout, --exclude, --background, --missing,
-    --alias, --chr-prefix and --seed mean what they mean in these commands.
+    What is of a cell type may stand in any of its lines. Windows are of 1,000 bp, bins of 200 bp,
+    one every 50; others need the pipe. A factor that a cell type lacks is unknown there. --fasta,
+    --channel, --chroms, --region, --holdout, --exclude, --background, --missing, --alias,
+    --chr-prefix and --seed mean what they mean in these commands.
 
-    The same tiles, options, --seed and --threads give the same network, bit for bit, on the same
-    kind of processor.
+    The same tiles, options, --seed and --threads give the same network, bit for bit, on a CPU of
+    the same kind with TensorFlow; a GPU or JAX may round otherwise.
 
     For example:
 
@@ -227,7 +217,7 @@ def train(
         alias,
         chr_prefix,
     )
-    sheet.refuse_without(tiles or [])
+    sheet.refuse_without(tiles or [], matching=bool(pretrain))
     refuse_unlike(cells_like, target_signal)
     outputs = claimed(output, plot, resume=resume, force=force)
     wanted = told(context, config)
@@ -235,15 +225,7 @@ def train(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     used = threads or processors()
     load_keras(device, used)
-    import keras
-
-    from tfbind.checkpoints import Checkpoint
-    from tfbind.configuration import keywords
-    from tfbind.history import history_csv
-    from tfbind.networks import architecture
-
-    build = architecture(wanted.arch).build
-    network = keywords(wanted.configuration, wanted.arch, build)
+    network = keywords_of(wanted)
     with ExitStack() as stack:
         paths = paths_of_tiles(
             tiles or [], sheet, wanted.settings.seed, stack, force=force, quiet=quiet
@@ -254,124 +236,20 @@ def train(
         about = about_run(context, wanted, network, files, used)
         about |= files_of(init, motifs, pretrain)
         if outputs.may_be_complete:
-            leave_complete(output, about, quiet=quiet)
+            leave(outputs, about, quiet=quiet)
             return
-        checkpoint = Checkpoint(outputs.checkpoint, about)
-        if resume:
-            checkpoint.refuse_other()
-        # Both are made before the work is done for them.
-        part = stack.enter_context(outputs.writing_network())
-        table = stack.enter_context(outputs.writing_history())
-        learnt = material(
-            files,
-            validate or [],
-            tasks,
-            wanted.inputs,
-            transform or [],
-            wanted.settings.seed,
-            stack,
+        run = Run(wanted, network, about, {"threads": used, "device": device}, outputs, quiet)
+        run(
+            lambda: material(
+                files,
+                validate or [],
+                tasks,
+                wanted.inputs,
+                transform or [],
+                wanted.settings.seed,
+                stack,
+            ),
+            lambda learnt: start_of(
+                init, motifs, pretrain, pretrain_epochs, learnt, alias, chr_prefix
+            ),
         )
-        start = start_of(init, motifs, pretrain, pretrain_epochs, learnt)
-        keras.utils.set_random_seed(wanted.settings.seed)
-        model = _built(build, learnt, network, wanted)
-        learnt.tell(quiet=quiet)
-        resumed = resume and outputs.checkpoint.exists()
-        start.weigh(model, wanted.arch, learnt, wanted.settings, resumed=resumed, quiet=quiet)
-        notes: dict[str, Any] = {"threads": used, "device": device, **start.told()}
-        history = _fit(model, learnt, wanted, checkpoint, quiet=quiet)
-        if history.ended != "interrupted":
-            notes["run"] = digest(about)
-        _save(model, learnt, wanted, history, network, notes, part)
-        table.write(history_csv(history, learnt.training.tasks).encode())
-        if plot is not None:
-            _draw(history, learnt, plot, f"{Path(output).name}: training")
-    if history.ended != "interrupted":
-        checkpoint.remove()
-    _end(history, output, resumable=outputs.checkpoint.exists(), quiet=quiet)
-
-
-def _built(
-    build: Callable[..., "keras.Model"], learnt: Material, network: Mapping[str, Any], wanted: Told
-) -> "keras.Model":
-    """Build the network, and say what in a file of configuration makes none."""
-    geometry, tasks = learnt.files[0].contents.geometry, len(learnt.training.tasks)
-    try:
-        return build(learnt.inputs, geometry, tasks, **network)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        if not network:
-            raise
-        said = " ".join(str(error).split())
-        raise InputError(
-            f"[network] makes no network of {wanted.arch}: {said}", path=wanted.configuration.path
-        ) from error
-
-
-def _fit(
-    model: "keras.Model", learnt: Material, wanted: Told, checkpoint: "Checkpoint", *, quiet: bool
-) -> "History":
-    """Fit, and show it."""
-    from tfbind.networks import architecture
-
-    fit = architecture(wanted.arch).fit
-    parts = learnt.training, learnt.validation
-    bins = learnt.training.pieces * learnt.training.bins
-    tasks = len(learnt.training.tasks)
-    with display(bins, wanted.settings.epochs, tasks, quiet=quiet) as shown, stopping() as look:
-
-        def step(bins: int, loss: float) -> None:
-            shown.step(bins, loss)
-            look()
-
-        history: History = fit(
-            model, learnt.inputs, *parts, wanted.settings, step, shown.epoch, checkpoint
-        )
-    return history
-
-
-def _save(
-    model: "keras.Model",
-    learnt: Material,
-    wanted: Told,
-    history: "History",
-    network: Mapping[str, Any],
-    notes: Mapping[str, Any],
-    part: Path,
-) -> None:
-    """Write the network with its contract, and tiles to check it by."""
-    from tfbind.networks.files import Network, save_network
-    from tfbind.trained import check_tiles, contract_of
-
-    contract = contract_of(
-        model,
-        wanted.arch,
-        learnt.inputs,
-        learnt.training,
-        learnt.validation,
-        learnt.regions,
-        wanted.settings,
-        history,
-        network,
-        notes,
-    )
-    save_network(Network(model, contract, check_tiles(learnt.validation)), part)
-
-
-def _draw(history: "History", learnt: Material, plot: str, title: str) -> None:
-    from tfbind.curves import draw_history
-
-    with replacing(plot, force=True) as part:
-        draw_history(history, part, kind=kind_of(plot), tasks=learnt.training.tasks, title=title)
-
-
-def _end(history: "History", output: str, *, resumable: bool, quiet: bool) -> None:
-    """Say what was kept."""
-    best = history.epochs[history.best - 1]
-    kept = f"{history.ended}; kept" if history.ended else "kept"
-    on = "; --resume goes on" if history.ended == "interrupted" and resumable else ""
-    say(
-        f"{kept} epoch {best.number} with a validation AUPRC of {best.validation_auprc:.4f} in "
-        f"{output}{on}",
-        quiet=quiet,
-    )
-    if history.ended == "interrupted":
-        raise KeyboardInterrupt

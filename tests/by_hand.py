@@ -33,6 +33,28 @@ def disturb(model: Any) -> None:
             weight.assign(rng.normal(0, 0.1, weight.shape))
 
 
+def windows_of(arrays: dict[str, Array], geometry: Geometry) -> dict[str, Array]:
+    """Cut stretches, one of each input, into the windows of their bins."""
+    return {
+        name: np.ascontiguousarray(
+            np.lib.stride_tricks.sliding_window_view(one[0], geometry.window)[:: geometry.stride]
+        )
+        for name, one in arrays.items()
+    }
+
+
+def run(graph: Any, arrays: dict[str, Array]) -> npt.NDArray[np.float32]:
+    """Check an ONNX graph, and compute what it gives."""
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(graph, full_check=True)
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, arrays)[0])
+
+
 @dataclass(frozen=True)
 class Files:
     """The example data, read without tfbind."""

@@ -1,6 +1,7 @@
 """Every architecture: its size, its scan, its graph, that it trains, exports and scores."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[tr
 
 import keras
 import onnx
-import onnxruntime
 import tensorflow as tf
-from by_hand import CONTIG_SIZE, Files, disturb, scores_of, window_starts
+from by_hand import CONTIG_SIZE, Files, disturb, run, scores_of, window_starts, windows_of
 from conftest import Tfbind, Trained, ok
 
 from tfbind.batches import Batch, Batcher, training_batches
@@ -31,8 +31,9 @@ from tfbind.networks import ARCHITECTURES, architecture, scans
 from tfbind.networks.files import Network, load_network, save_network
 from tfbind.networks.graphs import write_graph
 from tfbind.networks.heads import CONVOLUTION, LEARNT, LOGITS, SCORES, learnt_of
+from tfbind.settings import RECIPES
 from tfbind.signal import Signal
-from tfbind.tilefiles import TileFile
+from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tilesets import TileSet
 from tfbind.trained import check_tiles, contract_of
 from tfbind.training import Settings, fit
@@ -42,6 +43,7 @@ DNASE = Input("dnase", "signal", "float16", "log1p")
 OTHER = Input("other", "signal", "float16", "log1p")
 
 SMALL: dict[str, dict[str, Any]] = {
+    "best": {"filters": 5, "width": 9, "units": 6, "dense": 8, "ensemble": 2},
     "multitask": {"filters": 8, "dense": 16, "joint": 20, "private": 6},
     "deep": {"filters": (4, 6), "pools": (5, 10), "dense": 8, "joint": 10},
     "tss": {"filters": 6, "dense": 8},
@@ -77,23 +79,6 @@ def arrays_of(inputs: list[Input], geometry: Geometry, bins: int) -> dict[str, n
     }
 
 
-def windows_of(arrays: dict[str, npt.NDArray[Any]], geometry: Geometry) -> dict[str, Any]:
-    return {
-        name: np.ascontiguousarray(
-            np.lib.stride_tricks.sliding_window_view(one[0], geometry.window)[:: geometry.stride]
-        )
-        for name, one in arrays.items()
-    }
-
-
-def run(graph: onnx.ModelProto, arrays: dict[str, Any]) -> npt.NDArray[np.float32]:
-    onnx.checker.check_model(graph, full_check=True)
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, arrays)[0])
-
-
 @pytest.fixture(scope="module")
 def listed(tfbind: Tfbind) -> list[dict[str, Any]]:
     return list(json.loads(ok(tfbind("archs", "--json"))))
@@ -122,19 +107,21 @@ def test_published_sizes_are_those_of_the_papers(listed: list[dict[str, Any]]) -
 
 def test_archs_says_what_there_is(listed: list[dict[str, Any]], tfbind: Tfbind) -> None:
     assert tuple(one["name"] for one in listed) == tuple(ARCHITECTURES) == NAMES
-    assert {one["name"] for one in listed if not one["scans"]} == IN_WINDOWS
+    assert {one["name"] for one in listed if one["way"] == "windows"} == IN_WINDOWS
     chosen = {one["name"]: one for one in listed}
     assert chosen["deepchrome"]["inputs"] == ["signal"] * 5
-    assert [chosen["tss"][key] for key in ("window", "size", "stride", "tasks")] == [200, 2, 1, 2]
+    assert [chosen["tss"][key] for key in ("window", "bin", "stride", "tasks")] == [200, 2, 1, 2]
     assert chosen["tss"]["learns"] == "one of 3 classes"
     assert chosen["multitask"]["learns"] == "each task: unknown, unbound, bound"
     header, *lines = ok(tfbind("archs")).decode().splitlines()
-    assert header.startswith("#name\tparameters\tinputs\twindow\tbin\tstride\ttasks\tway\t")
+    assert header[1:].split("\t") == list(chosen["best"])
+    assert chosen["best"]["recipe"] == RECIPES["best"]
+    assert lines[0].split("\t")[9] == ",".join(f"{k}={v}" for k, v in RECIPES["best"].items())
     assert [line.split("\t")[0] for line in lines] == list(NAMES)
     zeng = next(line for line in lines if line.startswith("zeng")).split("\t")
-    assert zeng[1:9] == [
+    assert zeng[1:10] == [
         *("16610", "sequence", "101", "101", "50", "1", "windows"),
-        "each task: unbound, bound",
+        *("each task: unbound, bound", "-"),
     ]
 
 
@@ -228,6 +215,8 @@ def test_trains_exports_and_scores(name: str, trained: Trained, data: Path, tmp_
     network = load_network(tmp_path / "a.keras")
     graph, difference = export(network, both_strands=False)
     assert difference < 1e-5
+    if name in ("best", "danq"):
+        assert export(network, both_strands=True)[1] < 1e-5
     onnx.save(graph, tmp_path / "a.onnx")
     assert (name == "danq") == ('"tf2onnx": ' in graph.metadata_props[0].value)
 
@@ -290,6 +279,31 @@ def test_factor_without_data_has_no_gradient(trained: Trained) -> None:
         assert own.any()
 
 
+def test_factor_learns_from_its_own_cells_alone(trained: Trained, tmp_path: Path) -> None:
+    """Of a batch of two files, each with a factor of its own."""
+    file = TileFile(trained.tiles)
+    (known,) = TileSet([file]).tasks
+    with open(tmp_path / "other.tiles", "wb") as sink:
+        some = (file.tile(i) for i in range(0, len(file), 3))
+        write_tiles(some, replace(file.contents, experiments=("other",)), sink)
+    tiles = TileSet([file, TileFile(tmp_path / "other.tiles")], tasks=(known, "other"))
+    batcher = Batcher([SEQUENCE, DNASE], np.full(2, 9, np.float32), "drop")
+    inputs, truth = next(training_batches(tiles, batcher, 512, False, np.random.default_rng(1)))
+    model = small("multitask", [SEQUENCE, DNASE], file.contents.geometry, 2)
+    together = gradients(model, (inputs, truth))[-4:]
+    for task in range(2):
+        mine = (truth[..., 2 + task] > 0).any(axis=1)
+        assert 0 < mine.mean() < 1
+        alone = truth[mine]
+        batch = {name: one[mine] for name, one in inputs.items()}, alone
+        share = (alone[..., 2:] > 0).sum() / (truth[..., 2:] > 0).sum()
+        units = slice(6 * task, 6 * task + 6)
+        places: list[Any] = [(slice(None), units), units, task, task]
+        for both, own, place in zip(together, gradients(model, batch)[-4:], places, strict=True):
+            np.testing.assert_allclose(both[place], own[place] * share, rtol=1e-4, atol=1e-7)
+            assert own[place].any()
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "sizes", "message"),
     [
@@ -298,6 +312,20 @@ def test_factor_without_data_has_no_gradient(trained: Trained) -> None:
         ("deep", [SEQUENCE], {"pools": (5,)}, "found filters of 3 stages and pools of 1"),
         ("deepsea", [SEQUENCE], {"widths": (8,)}, "found 3 filters, 1 widths, 3 pools, 3 dropouts"),
         ("zeng", [SEQUENCE], {"flanks": "none"}, "found flanks 'none', expected padded or real"),
+        ("shallow", [SEQUENCE], {"pool": 0}, "shallow: found pool = 0, expected 1 or more"),
+        ("deep", [SEQUENCE], {"pools": (5, 0, 2)}, r"deep: found pools = \(5, 0, 2\), expected 1"),
+        ("deepbind", [SEQUENCE], {"hidden": -1}, "deepbind: found hidden = -1, expected 0 or more"),
+        (
+            "basset",
+            [SEQUENCE],
+            {"dropout": 1.0},
+            "dropout = 1.0, expected 0 or more and below 1",
+        ),
+        ("danq", [SEQUENCE], {"dropouts": (0.2,)}, "danq: found 1 dropouts, expected 2"),
+        ("best", [SEQUENCE], {"ensemble": 0}, "best: found ensemble = 0, expected 1 or more"),
+        ("best", [SEQUENCE], {"units": 1}, "best: found units = 1, expected 2 or more"),
+        ("best", [SEQUENCE], {"from_sequence": -1}, "found from_sequence = -1, expected 0 or more"),
+        ("naive", [SEQUENCE], {"reach": -97}, "naive: found reach = -97, expected 0 or more"),
     ],
 )
 def test_what_cannot_be_built_is_said(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[tr
 
 import keras
 import onnx
-import onnxruntime
 import xgboost
+from by_hand import run, windows_of
 from conftest import Tfbind, ok, said
 from sklearn.linear_model import LogisticRegression
 
-from tfbind import boosting, logistic
+from tfbind import boosting, logistic, quantised
 from tfbind.boosting import forest_of, half_way
 from tfbind.channels import described
 from tfbind.contract import Geometry, Input
@@ -67,23 +67,6 @@ def arrays_of(bins: int, geometry: Geometry = GEOMETRY) -> dict[str, Array]:
         "sequence": rng.integers(0, 5, (1, length)).astype(np.uint8),
         "dnase": np.log1p(boxes[None, :length].astype(np.float16).astype(np.float32)),
     }
-
-
-def windows_of(arrays: dict[str, Array], geometry: Geometry = GEOMETRY) -> dict[str, Array]:
-    return {
-        name: np.ascontiguousarray(
-            np.lib.stride_tricks.sliding_window_view(one[0], geometry.window)[:: geometry.stride]
-        )
-        for name, one in arrays.items()
-    }
-
-
-def run(graph: onnx.ModelProto, arrays: dict[str, Array]) -> Array:
-    onnx.checker.check_model(graph, full_check=True)
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, arrays)[0])
 
 
 @dataclass(frozen=True)
@@ -215,14 +198,17 @@ def test_naive_gives_closed_bins_the_floor(parts: Parts, tmp_path: Path) -> None
     assert epoch.validation_auprc == pytest.approx(np.mean(epoch.areas))
     assert 0 < sum(steps) <= parts.training.pieces * parts.training.bins
     table = Table(model, inputs, parts.training, parts.validation, Settings())
-    features = np.concatenate([features for features, _ in table.learnt()])
+    features, truth = map(np.concatenate, zip(*table.learnt(), strict=True))
     weights, constant = model.get_layer(LOGITS).get_weights()
     logits = features @ weights + constant
     is_open = features[:, -1] > 0
     assert 0 < is_open.mean() < 1
     for task in range(2):
         assert set(logits[~is_open, task]) == {constant[task]}
-        assert logits[is_open, task].min() >= constant[task] - 1e-5
+        lowest = logits[is_open & (truth[:, 2 + task] > 0), task].min()
+        bound, weight = truth[~is_open, task] > 0, truth[~is_open, 2 + task]
+        odds = (weight[bound].sum() + 0.5) / (weight[~bound].sum() + 0.5)
+        assert constant[task] == pytest.approx(min(np.log(odds), lowest), rel=1e-5)
 
     network = parts.saved("naive", model, history, tmp_path)
     for both in (False, True):
@@ -238,6 +224,7 @@ def test_naive_gives_closed_bins_the_floor(parts: Parts, tmp_path: Path) -> None
         ("naive", "sequence motif dnase shape", {}, "found the input 'shape', but naive"),
         ("naive", "sequence motif dnase", {"reach": 201}, "found a reach of 201 bp, but the"),
         ("boosted", "sequence", {"depth": 0}, "found step 50, rounds 300, depth 0 and"),
+        ("boosted", "sequence", {"wait": -1}, "least and wait 0 or more"),
         ("boosted", "sequence", {"step": 601}, "expected a step of 1 to 600 bp"),
         ("boosted", "expression", {}, "found inputs of the cell type alone"),
     ],
@@ -292,6 +279,9 @@ def test_trees_are_those_of_xgboost_also_on_ties(depth: int) -> None:
     ends = keras.Input((None, 5), name="values")
     layer = Trees(2, 30, depth, steps.tolist(), name=LOGITS)
     learnt = Learnt("each", name=LEARNT)(layer(ends))
+    # Before there are trees, all scores are 0, in the graph too.
+    assert not np.asarray(layer(values[None])).any()
+    assert not one_operator(layer, values).any()
     layer.plant([forest, forest_of(trees[:3], depth, steps, bias=1.5)])
     model = keras.Model(ends, keras.layers.Activation("linear", name=SCORES)(learnt))
     found = np.asarray(model(values[None]))[0]
@@ -337,7 +327,10 @@ def test_boosted_looks_at_steps(data: Path) -> None:
         np.testing.assert_allclose(found[bin_, 56:68], signal.mean(axis=1), atol=1e-6)
         np.testing.assert_array_equal(found[bin_, 68:80], signal.max(axis=1))
     places = found / np.array(layer.steps)
-    assert np.abs(places - np.round(places)).max() < boosting.NOISE
+    assert np.abs(places - np.round(places)).max() < quantised.NOISE
+    assert layer.names == ["sequence"] * 12 + [
+        name for name, n in (("motif", 44), ("dnase", 24), ("shape", 44)) for _ in range(n)
+    ]
 
 
 @pytest.mark.parametrize("geometry", [GEOMETRY, Geometry(300, 100, 7)], ids=["usual", "odd"])
@@ -421,17 +414,102 @@ def test_boosted_is_what_xgboost_grew(
         assert difference < 1e-5
 
 
+def grown_from_few(
+    parts: Parts, *, inputs: list[Input] | None = None, stop: Any = None, **sizes: Any
+) -> tuple[keras.Model, History, tuple[TileSet, TileSet]]:
+    """Fit boosted trees to a few of the tiles, without shape."""
+    inputs = [one for one in inputs or parts.inputs if one.source != "shape"]
+    training, validation = (
+        TileSet(one.files, [one.chosen[0] & (np.arange(len(one.chosen[0])) % 4 == 0)])
+        for one in (parts.training, parts.validation)
+    )
+    geometry, tasks = parts.training.files[0].contents.geometry, len(parts.training.tasks)
+    model = architecture("boosted").build(inputs, geometry, tasks, **SMALL | sizes)
+    heard = (lambda bins, loss: None) if stop is None else stop
+    history = boosting.fit(model, inputs, training, validation, Settings(), heard)
+    return model, history, (training, validation)
+
+
 def test_boosted_keeps_its_trees_when_it_is_interrupted(parts: Parts) -> None:
     def stop(bins: int, loss: float) -> None:
         done.append(bins)
-        if len(done) == 2:
+        if np.count_nonzero(done) == 2:
             raise KeyboardInterrupt
 
     done: list[int] = []
-    model = parts.build("boosted", **SMALL)
-    history = boosting.fit(model, parts.inputs, parts.training, parts.validation, Settings(), stop)
+    model, history, _ = grown_from_few(parts, stop=stop)
     assert history.ended == "interrupted"
     assert 1 <= model.get_layer(LOGITS).used <= 2
+
+
+def test_boosted_stops_as_it_reads(parts: Parts) -> None:
+    def stop(bins: int, loss: float) -> None:
+        told.append((bins, loss))
+        raise KeyboardInterrupt
+
+    told: list[tuple[int, float]] = []
+    with pytest.raises(KeyboardInterrupt):
+        grown_from_few(parts, stop=stop)
+    ((bins, loss),) = told
+    assert bins == 0
+    assert np.isnan(loss)
+
+
+def test_ctrl_c_between_the_first_trees_is_no_error_of_xgboost(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow = boosting._Ensemble.grow
+    done: list[Any] = []
+
+    def second(ensemble: Any) -> None:
+        if done:
+            raise KeyboardInterrupt
+        done.append(ensemble)
+        grow(ensemble)
+
+    monkeypatch.setattr(boosting._Ensemble, "grow", second)
+    with pytest.raises(KeyboardInterrupt):
+        grown_from_few(parts)
+
+
+def test_boosted_keeps_all_trees_where_it_does_not_wait(parts: Parts) -> None:
+    model, history, sets = grown_from_few(parts, rounds=5, rate=1.0, wait=0)
+    forests = model.get_layer(LOGITS).forests()
+    assert [len(forest.leaves) for forest in forests] == [5, 5]
+    inputs = [one for one in parts.inputs if one.source != "shape"]
+    measured = Table(model, inputs, *sets, Settings()).measured(model)
+    np.testing.assert_allclose(history.epochs[0].areas, measured.areas, atol=1e-6)
+
+
+def test_trees_without_a_split_are_refused(parts: Parts) -> None:
+    with pytest.raises(InputError, match=r"no tree of HeLa has a split: \d+ bound bins .* least"):
+        grown_from_few(parts, least=1e6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1e5, r"the signal 'signal' is 0 at most behind its transform, expected 0.0625 or more"),
+        (1e-3, r"the input 'signal' reaches .*, where sums in steps of 1/128 are not exact"),
+    ],
+)
+def test_signals_that_cannot_be_rounded_are_refused(
+    parts: Parts, scale: float, message: str
+) -> None:
+    inputs = [
+        replace(one, transform="none", scale=scale) if one.source == "signal" else one
+        for one in parts.inputs
+    ]
+    with pytest.raises(InputError, match=message):
+        grown_from_few(parts, inputs=inputs)
+
+
+def test_more_features_than_there_is_room_for_are_refused(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantised, "MOST_BYTES", 10**5)
+    with pytest.raises(InputError, match=r"[\d,]+ bins of \d+ features take about .* GB, expected"):
+        grown_from_few(parts)
 
 
 def test_what_stops_reading_is_not_lost_in_xgboost() -> None:
@@ -440,7 +518,7 @@ def test_what_stops_reading_is_not_lost_in_xgboost() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        boosting.held(rows)
+        quantised.held(rows)
 
 
 def test_focal_loss_is_of_networks(parts: Parts) -> None:
@@ -477,9 +555,36 @@ def test_baselines_are_trained_and_scored_from_the_shell(
     assert [row[:2] for row in rows] == [[b"chrX", b"48000000"], [b"chrX", b"48000050"]]
     assert all(0 < float(value) < 1 for row in rows for value in row[3:])
 
-    naive = ["--arch", "naive"]
-    line = said(
-        tfbind("train", parts.path, *naive, *validate, "--quiet", "-o", tmp_path / "b.keras")
-    )
+    network, model = tmp_path / "b.keras", tmp_path / "b.onnx"
+    naive = ["train", str(parts.path), "--arch", "naive", *validate, "-o", str(network)]
+    line = said(tfbind(*naive, "--quiet"))
     assert "found the input 'shape', but naive learns from motifs and signals alone" in line
-    assert not (tmp_path / "b.keras").exists()
+    assert not network.exists()
+    ok(tfbind(*naive, "--inputs", "sequence,motif,signal"))
+    ok(tfbind("export", network, "-o", model))
+    closed = b"chrX\t40000\t40200\nchrX\t47000000\t47000200\n"
+    text = ok(tfbind("score", model, *sources, "--format", "bed", stdin=closed + bins))
+    values = [line.split(b"\t")[3:] for line in text.splitlines() if line[:1] != b"#"]
+    _, floor = load_network(network).model.get_layer(LOGITS).get_weights()
+    floors = 1 / (1 + np.exp(-floor))
+    np.testing.assert_allclose([float(one) for one in values[0]], floors, rtol=1e-3)
+    assert (np.array(values, float) >= floors * 0.999).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "lines", "message"),
+    [
+        (["--epochs", "9"], "", "--epochs is nothing to naive, which is not fitted step by step"),
+        (["--learning-rate", "0.1"], "", "--learning-rate is nothing to naive"),
+        (["--focal", "2"], "", "--focal is nothing to naive"),
+        ([], "[training]\nclip = 1.0\n", "[training] clip is nothing to naive"),
+    ],
+    ids=["epochs", "learning rate", "focal", "file"],
+)
+def test_settings_that_a_baseline_does_not_read_are_refused(
+    tfbind: Tfbind, parts: Parts, tmp_path: Path, flags: list[str], lines: str, message: str
+) -> None:
+    config = tmp_path / "a.toml"
+    config.write_text(lines)
+    given = ["--arch", "naive", "--config", str(config), *flags, "-o", str(tmp_path / "b.keras")]
+    assert message in said(tfbind("train", parts.path, *given), 2 if flags else 1)

@@ -10,14 +10,13 @@ import pytest
 pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[train]'")
 
 import keras
-import onnxruntime
-from by_hand import disturb
+from by_hand import disturb, run
 from conftest import Trained
 
 from tfbind.channels import described
 from tfbind.contract import Geometry, Input
 from tfbind.errors import InputError, RequestError
-from tfbind.networks.best import best
+from tfbind.networks.best import _rows_of, best
 from tfbind.networks.graphs import write_graph
 from tfbind.networks.heads import learnt_of
 from tfbind.regions import Region
@@ -28,6 +27,7 @@ from tfbind.training import fit
 
 SEQUENCE = Input("sequence", "sequence", "uint8")
 DNASE = Input("dnase", "signal", "float16", "log1p")
+EXPRESSION = Input("expression", "expression", "float32", along="cell", features=("a", "b"))
 SMALL: dict[str, Any] = {"filters": 5, "width": 9, "units": 6, "dense": 8, "ensemble": 2}
 
 
@@ -37,11 +37,35 @@ def motifs(data: Path) -> Input:
     return spec
 
 
-def arrays_of(geometry: Geometry, bins: int) -> dict[str, npt.NDArray[Any]]:
+def arrays_of(inputs: list[Input], geometry: Geometry, bins: int) -> dict[str, npt.NDArray[Any]]:
+    """Make stretches of what is fed."""
     rng = np.random.default_rng(bins)
     shape = (2, geometry.length(bins))
-    dnase = np.log1p(rng.exponential(5, shape)).astype(np.float32)
-    return {"sequence": rng.integers(0, 5, shape).astype(np.uint8), "dnase": dnase}
+    made: dict[str, npt.NDArray[Any]] = {
+        "sequence": rng.integers(0, 5, shape).astype(np.uint8),
+        "dnase": np.log1p(rng.exponential(5, shape)).astype(np.float32),
+        "expression": rng.normal(0, 1, (2, 2)).astype(np.float32),
+    }
+    return {spec.name: made[spec.name] for spec in inputs if spec.name in made}
+
+
+def assert_scan_windows_and_graph_agree(
+    inputs: list[Input], geometry: Geometry, tasks: int, **sizes: Any
+) -> None:
+    model = best(inputs, geometry, tasks, **SMALL | sizes)
+    disturb(model)
+    arrays = arrays_of(inputs, geometry, 5)
+    scan = np.asarray(model(arrays))
+    assert scan.shape == (2, 5, tasks)
+    assert np.ptp(scan) > 1e-3
+    for place in range(5):
+        bases = slice(place * geometry.stride, place * geometry.stride + geometry.window)
+        window = {
+            name: one if name == "expression" else one[:, bases] for name, one in arrays.items()
+        }
+        np.testing.assert_allclose(scan[:, place], np.asarray(model(window))[:, 0], atol=1e-5)
+    graph = write_graph(model, list(arrays), "scores")
+    np.testing.assert_allclose(scan, run(graph, arrays), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -54,33 +78,42 @@ def test_scan_windows_and_graph_agree(
     geometry: Geometry, from_sequence: int, motifs: Input
 ) -> None:
     inputs = [SEQUENCE, DNASE, motifs]
-    model = best(inputs, geometry, 3, from_sequence=from_sequence, **SMALL)
-    disturb(model)
-    arrays = arrays_of(geometry, 5)
-    scan = np.asarray(model(arrays))
-    assert scan.shape == (2, 5, 3)
-    assert np.ptp(scan) > 1e-3
-    for place in range(5):
-        first = place * geometry.stride
-        window = {name: one[:, first : first + geometry.window] for name, one in arrays.items()}
-        np.testing.assert_allclose(scan[:, place], np.asarray(model(window))[:, 0], atol=1e-5)
-    graph = write_graph(model, ["sequence", "dnase"], "scores")
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    np.testing.assert_allclose(scan, session.run(None, arrays)[0], atol=1e-5)
+    assert_scan_windows_and_graph_agree(inputs, geometry, 3, from_sequence=from_sequence)
 
 
-@pytest.mark.parametrize("inputs", [[SEQUENCE], [DNASE], [SEQUENCE, DNASE]], ids=str)
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [SEQUENCE],
+        [DNASE],
+        [SEQUENCE, DNASE],
+        [DNASE, EXPRESSION],
+        [SEQUENCE, DNASE, described("shape")[0], EXPRESSION],
+    ],
+    ids=lambda inputs: " ".join(one.name for one in inputs),
+)
 def test_any_of_its_inputs_may_be_missing(inputs: list[Input]) -> None:
-    model = best(inputs, Geometry(), 2, **SMALL)
-    arrays = {spec.name: arrays_of(Geometry(), 3)[spec.name] for spec in inputs}
-    assert np.asarray(model(arrays)).shape == (2, 3, 2)
+    assert_scan_windows_and_graph_agree(inputs, Geometry(600, 200, 50), 2)
+
+
+def test_rows_in_the_middle_hold_the_whole_bin() -> None:
+    """Rows of a window, and of its bin."""
+    assert _rows_of(Geometry(301, 101, 25), [1]) == (11, 5)
+    assert _rows_of(Geometry(1000, 200, 50), [15]) == (18, 4)
+    assert _rows_of(Geometry(301, 1, 25), [1]) == (11, 1)
+
+
+def test_filters_that_are_not_there_take_no_bases() -> None:
+    small = Geometry(300, 200, 50)
+    best([SEQUENCE, DNASE], small, **SMALL | {"filters": 0, "width": 40})
+    best([DNASE], small, **SMALL | {"width": 40})
+    with pytest.raises(InputError, match="window of 300 bp is too small"):
+        best([SEQUENCE, DNASE], small, **SMALL | {"width": 40})
 
 
 def test_tasks_of_the_sequence_see_no_signal_and_help_the_others(motifs: Input) -> None:
     model = best([SEQUENCE, DNASE, motifs], Geometry(), 3, from_sequence=2, **SMALL)
-    arrays = arrays_of(Geometry(), 4)
+    arrays = arrays_of([SEQUENCE, DNASE], Geometry(), 4)
     before = np.asarray(model(arrays))
     after = np.asarray(model(arrays | {"dnase": arrays["dnase"] + 1}))
     np.testing.assert_array_equal(before[..., 1:], after[..., 1:])
@@ -90,8 +123,8 @@ def test_tasks_of_the_sequence_see_no_signal_and_help_the_others(motifs: Input) 
 def test_score_is_the_mean_of_members_that_learn_by_themselves() -> None:
     model = best([SEQUENCE, DNASE], Geometry(), 2, **SMALL | {"ensemble": 3})
     learner, mark = learnt_of(model)
-    arrays = arrays_of(Geometry(), 4)
-    given = np.asarray(learner(arrays)).reshape(2, 4, 3, 2)
+    arrays = arrays_of([SEQUENCE, DNASE], Geometry(), 4)
+    given = 1 / (1 + np.exp(-np.asarray(learner(arrays)).reshape(2, 4, 3, 2)))
     assert (mark.kind, mark.count) == ("members", 3)
     assert np.ptp(given, axis=2).min() > 0
     np.testing.assert_allclose(given.mean(axis=2), np.asarray(model(arrays)), rtol=1e-5)

@@ -15,10 +15,13 @@ from sklearn.metrics import brier_score_loss
 
 from tfbind.calibration import MOST, calibrated, fit
 from tfbind.channels import Sources
+from tfbind.cli.leakage import check_training_bins
 from tfbind.contract import Calibration, Contract, Geometry, Input, Method
 from tfbind.errors import InputError
 from tfbind.evaluation import ordered, ranking_of
 from tfbind.genome import Genome
+from tfbind.leakage import training_bins
+from tfbind.matching import Table
 from tfbind.model import Model
 from tfbind.recipe import Recipe
 from tfbind.reliability import STRATA, reliability
@@ -112,6 +115,50 @@ def test_isotonic_steps_are_those_of_scikit_learn() -> None:
     assert how.scores[1:-1] == pytest.approx(centres)
     assert (how.scores[0], how.probabilities[0], how.scores[-1]) == (0, 0, 1)
     assert how.probabilities[-1] < 1
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.0])
+def test_tied_scores_stay_on_their_step(floor: float) -> None:
+    """Nearly all bins share the lowest score; what is above it reaches far beyond."""
+    random = np.random.default_rng(2)
+    floored = np.full(200_000, floor, np.float32)
+    rest = random.uniform(0.01, 1, 4000).astype(np.float32)
+    hit = random.random(len(rest)) < rest**2
+    for share in (4e-5, 0.002):
+        of = round(share * len(floored))
+        bound, unbound = ordered(
+            np.append(floored[:of], rest[hit]), np.append(floored[of:], rest[~hit])
+        )
+        how = fit(bound, unbound, "isotonic", "")
+        assert calibrated(floored[:1], how)[0] == pytest.approx((of + 1) / 200_000, rel=0.05)
+        made = calibrated(np.unique(both(bound, unbound)[0]), how)
+        assert (np.diff(made) > 0).mean() > 0.99
+    # A quarter is far from most, and there is no line through the origin all the same.
+    few = np.concatenate([floored[:800], random.uniform(0, 0.01, 4000).astype(np.float32)])
+    how = fit(*ordered(rest[hit], np.append(few, rest[~hit])), "isotonic", "")
+    assert 0 < calibrated(floored[:1], how)[0] < 1e-3
+
+
+def test_two_scores_of_many_bins_in_a_step_stay_on_it() -> None:
+    counts = {0.1: (50, 4950), 0.5: (50, 4950), 0.6: (50, 50)}
+    bound, unbound = (
+        np.concatenate([np.full(n[k], score, np.float32) for score, n in counts.items()])
+        for k in (0, 1)
+    )
+    found = calibrated(np.array([0.1, 0.5, 0.6], np.float32), fit(bound, unbound, "isotonic", ""))
+    assert found.tolist() == pytest.approx([0.01, 0.01, 0.5], rel=0.13)
+    assert found[0] < found[1]
+    assert found[:2].mean() == pytest.approx(0.01, rel=0.02)
+
+
+def test_scores_too_small_for_log_odds_are_said() -> None:
+    bound, unbound = ordered(
+        np.geomspace(1e-16, 1e-13, 50).astype(np.float32),
+        np.geomspace(1e-20, 1e-16, 500).astype(np.float32),
+    )
+    with pytest.raises(InputError, match=r"from 1e-20 to 1e-13, too near .* --method isotonic"):
+        fit(bound, unbound, "platt", "")
+    assert len(fit(bound, unbound, "isotonic", "").scores) > 2
 
 
 def test_platt_is_a_logistic_regression_of_log_odds() -> None:
@@ -327,9 +374,36 @@ def test_bins_of_the_training_are_refused(
     command = ("calibrate", trained.onnx, "--labels", truth, "-o", folder / "near.onnx")
     told = said(tfbind(*command, stdin=scores))
     assert re.search(
-        r" \d+ of 200 bins lie in chrX:[\d-]+, where the model was trained on He", told
+        r" \d+ of 200 bins lie in or next to chrX:[\d-]+, where the model was trained on He", told
     )
     assert "give held-out bins, such as those of chrX:48000001-50000000, or tell by --cell" in told
     assert said(tfbind(*command, "--cell", "HeLa-S3", stdin=scores)) == told
-    ok(tfbind(*command, "--cell", "K562", stdin=scores))
-    ok(tfbind(*command, "--allow-training-bins", "--force", stdin=scores))
+    unnamed = said(tfbind(*command, "--cell", "K562", stdin=scores))
+    assert "too good; nothing in scores and labels names K562; give held-out bins" in unnamed
+    named = scores.replace("signal:dnase=HeLa-S3.", "signal:dnase=K562.")
+    done = tfbind(*command, "-q", "--cell", "K562", stdin=named)
+    ok(done)
+    assert b"they are taken as those of another cell type, K562\n" in done.stderr
+    truth.write_text("#contig\tstart\tend\tK562\n" + truth.read_text())
+    ok(tfbind(*command, "--force", "--cell", "K562", stdin=scores))
+    done = tfbind(*command, "--allow-training-bins", "--force", stdin=scores)
+    ok(done)
+    assert b"their scores are too good\n" in done.stderr
+
+
+def test_windows_are_kept_apart_and_models_without_regions_said(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Windows of 1,000 bp around bins of 200 bp: each reaches 400 bp beyond its bin."""
+    contract = Contract(
+        Geometry(),
+        (Input("sequence", "sequence", "uint8"),),
+        ("CTCF",),
+        trained_on=("chr1:10001-20000",),
+    )
+    starts = np.array([9000, 9001, 15_000, 20_799, 20_800], np.uint64)
+    near = [training_bins(Table("x", {"chr1": 0}, 200, one[None]), contract) for one in starts]
+    assert near == [0, 1, 1, 1, 0]
+    silent = replace(contract, trained_on=())
+    check_training_bins(Table("x", {}), (), silent, None, allowed=False, quiet=False)
+    assert "the model does not tell where it was trained" in capfd.readouterr().err

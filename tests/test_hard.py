@@ -5,7 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from conftest import Tfbind, Trained, ok, said
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from test_imports import TENSORFLOW, modules_loaded_by
 
 from tfbind.errors import InputError
-from tfbind.hardest import Hardest, matched
+from tfbind.hardest import Candidates, Hardest, matched
 from tfbind.intervals import read_intervals
 from tfbind.labels import LETTERS
 from tfbind.sampling import Sampler
@@ -37,7 +36,12 @@ def test_the_hardest_are_the_rule_however_the_input_is_cut(
         sampler = Sampler(background, 5, 10, block=4, hardest=hardest)
         for low, high in pairwise(edges):
             batch = read_intervals(BytesIO("".join(lines[low:high]).encode()), "test")
-            sampler.add(batch, "test", scores[low:high])
+            found = sampler.add(batch, "test")
+            if hardest is not None and found is not None:
+                half = len(found.rows) // 2
+                given = scores[low:high][found.rows]
+                hardest.add(found, given[:half])
+                hardest.add(found, given[half:], half)
         return sampler
 
     whole = [0, len(lines)]
@@ -79,8 +83,8 @@ def test_equal_scores_are_chosen_by_seed() -> None:
         for batch in range(5):
             codes = np.zeros((20, 1), np.uint8)
             scores = np.zeros((20, 1), np.float32)
-            text = pa.array([b"x\t"] * 20, pa.binary())
-            hardest.add(batch, text, codes, np.ones(20, np.bool_), scores)
+            bins = read_intervals(BytesIO(b"c\t0\t9\tU\n" * 20), "test")
+            hardest.add(Candidates(batch, np.arange(20), bins, codes), scores)
         held = hardest.held()
         assert held is not None
         return list(held.batches * 20 + held.rows)
@@ -174,3 +178,30 @@ def test_what_hard_needs_is_said(tfbind: Tfbind, trained: Trained, tmp_path: Pat
     said(tfbind("sample", "--hard", trained.keras, "-o", output, stdin=bins, env=env))
     assert not output.exists()
     assert ok(tfbind(*hard, stdin="", env=env)) == b""
+
+
+def test_bins_on_a_contig_without_signal_stay(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    """Bound bins there are kept unscored; of the others the signal is 0."""
+    genome = tmp_path / "two.fa"
+    genome.write_text(">chrX\n" + "ACGT" * 1000 + "\n>chrO\n" + "ACCTG" * 800 + "\n")
+    env = {**trained.env, "TFBIND_FASTA": str(genome)}
+    header = "#contig\tstart\tend\tCTCF\n"
+    bound = "".join(f"chrO\t{at}\t{at + 200}\tB\n" for at in range(400, 1400, 50))
+    unbound = "".join(f"chrO\t{at}\t{at + 200}\tU\n" for at in range(1400, 1800, 50))
+    hard = ("sample", "--background", "0", "--hard", trained.onnx, "--hard-count", "3")
+    assert ok(tfbind(*hard, stdin=header + bound, env=env)).decode() == header + bound
+    refused = tfbind(*hard, stdin=header + bound + unbound, env=env)
+    assert refused.returncode == 1
+    assert b"standard input: line 22: " in refused.stderr
+    assert b"has no contig 'chrO'" in refused.stderr
+    done = tfbind(*hard, "--missing", "zero", stdin=header + bound + unbound, env=env)
+    lines = ok(done).decode().splitlines()
+    assert lines[:21] == (header + bound).splitlines()
+    assert len(lines) == 24
+    assert set(lines[21:]) <= set(unbound.splitlines())
+    assert b"3 of 8 unbound bins are hard negatives" in done.stderr
+    held = tfbind(*hard, "--holdout", "chrO", stdin=header + bound + unbound, env=env)
+    assert ok(held).decode() == header
+    assert "'skip' is not one of" in said(tfbind(*hard, "--missing", "skip", env=env), 2)

@@ -16,7 +16,7 @@ from keras import layers
 from tfbind.errors import InputError
 from tfbind.networks.graphs import write_graph
 from tfbind.networks.layers import AtrousMaxPool, BinRows, Flanks, GroupedDense
-from tfbind.networks.rows import Rows
+from tfbind.networks.rows import Rows, beside
 
 Stage = tuple[int, int, bool]
 """Width of a convolution, of the pool behind it, and whether that is a mean."""
@@ -141,3 +141,14 @@ def test_groups_have_matrices_of_their_own() -> None:
     for group in range(2):
         expected = features[0, :, 4 * group : 4 * group + 4] @ kernel[group]
         np.testing.assert_allclose(found[0, :, 3 * group : 3 * group + 3], expected, atol=1e-6)
+
+
+def test_maps_of_other_rows_are_not_brought_together() -> None:
+    bases = keras.Input((None, 4))
+    rows = Rows.of(bases, 600, 50)
+    pooled = rows.pooled(10)
+    with pytest.raises(ValueError, match="maps of other rows"):
+        beside([rows, pooled])
+    with pytest.raises(ValueError, match="maps of other rows"):
+        pooled.plus(rows)
+    assert beside([rows, rows]).tensor.shape[-1] == 8

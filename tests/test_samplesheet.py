@@ -10,9 +10,11 @@ import pytest
 import typer
 from conftest import Tfbind, ok
 
-from tfbind.cli.samples import SheetOptions, paths_of_tiles
+from tfbind.celltiles import Share
+from tfbind.cli.samples import SheetOptions, _name, paths_of_tiles
+from tfbind.contract import NAME
 from tfbind.errors import InputError
-from tfbind.samplesheet import SampleSheet, read_sheet
+from tfbind.samplesheet import CellType, SampleSheet, read_sheet
 from tfbind.tilefiles import TileFile
 
 REGION = "chrX:48000001-49000000"
@@ -190,11 +192,15 @@ def test_tiles_are_made_once(
     assert (tmp_path / "K562.tiles").read_bytes() == first
     with pytest.raises(InputError, match="with another --background; give another folder"):
         made(sheet, tmp_path, background=400)
+    (tmp_path / "GM12878.tiles").write_bytes(b"another's")
     made(sheet, tmp_path, background=400, force=True)
-    assert "made before" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "made before" not in told
+    assert told.count(": removed, of another plan") == 2
+    assert (tmp_path / "GM12878.tiles").read_bytes() == b"another's"
     (tmp_path / "samples.json").unlink()
     with pytest.raises(InputError, match=r"holds HeLa-S3\.tiles, of which nothing says"):
-        made(sheet, tmp_path, background=400)
+        made(sheet, tmp_path, background=400, force=True)
 
 
 def test_held_out_and_excluded_bins_are_left_out(sheet: Path, tmp_path: Path) -> None:
@@ -218,7 +224,7 @@ def test_labels_stand_in_for_peaks(sheet: Path, labelled: bytes, tmp_path: Path)
     path = folder / "labels.tsv"
     path.write_text("\n".join(lines))
     made(path, tmp_path)
-    first, second = (TileFile(tmp_path / name) for name in ("K562.tiles", "K562.2.tiles"))
+    first, second = (TileFile(tmp_path / name) for name in ("K562.tiles", "K562~2.tiles"))
     assert (first.contents.experiments, second.contents.experiments) == (("K562",), ("TAF1",))
     assert 48_000_000 <= first.starts.min() < first.starts.max() < 49_000_000
     header, *bins = (line.split("\t") for line in labelled.decode().splitlines())
@@ -230,6 +236,53 @@ def test_labels_stand_in_for_peaks(sheet: Path, labelled: bytes, tmp_path: Path)
         made(path, tmp_path / "other")
     assert (caught.value.path, caught.value.line) == (str(path), 2)
     assert [one.name for one in (tmp_path / "other").iterdir()] == ["samples.json"]
+
+
+def test_files_of_cells_and_their_shares_never_share_a_name() -> None:
+    found = {
+        _name(Share(CellType(cell, (), "", {}, {}), "", ()), number)
+        for cell in ("K562", "K562.2", "K562.2.2", "K562-2", "K562+2")
+        for number in range(3)
+    }
+    assert len(found) == 15
+    assert not any(NAME.fullmatch(name.removesuffix(".tiles")) for name in found if "~" in name)
+
+
+def of_labels(sheet: Path, name: str, labels: bytes) -> Path:
+    """Write a sheet of one line, with these labels of K562's CTCF."""
+    (sheet.parent / f"{name}.bed").write_bytes(labels)
+    path = sheet.parent / f"{name}.tsv"
+    fields = ["K562", "CTCF", f"{name}.bed", "bad.accessible", "dnase=K562.dnase.bw"]
+    header = ["cell", "factor", "labels", "accessible", "signal"]
+    (sheet.parent / "bad.accessible").write_text("chrX\t10\t5\n")
+    path.write_text("\t".join(header) + "\n" + "\t".join(fields))
+    return path
+
+
+BIN = b"chrX\t48000000\t48000200\tB\n"
+
+
+def test_labels_of_another_factor_are_refused(sheet: Path, tmp_path: Path) -> None:
+    path = of_labels(sheet, "max", b"#contig\tstart\tend\tMAX\n" + BIN)
+    path.write_text(path.read_text().replace("bad.accessible", "."))
+    with pytest.raises(InputError, match=r"named MAX, expected .* CTCF among them"):
+        made(path, tmp_path)
+
+
+def test_labels_elsewhere_need_no_signal_and_no_genome(sheet: Path, tmp_path: Path) -> None:
+    elsewhere = b"chr1\t100\t300\tB\nchrUn\t0\t200\tU\n"
+    path = of_labels(sheet, "some", b"#contig\tstart\tend\tlabel\n" + elsewhere + BIN)
+    path.write_text(path.read_text().replace("bad.accessible", "."))
+    made(path, tmp_path)
+    assert TileFile(tmp_path / "K562.tiles").counts["bins"] == 1
+
+
+def test_a_bad_file_beside_labels_is_told_by_its_own_column(sheet: Path, tmp_path: Path) -> None:
+    path = of_labels(sheet, "beside", BIN)
+    with pytest.raises(InputError) as caught:
+        made(path, tmp_path)
+    assert str(caught.value).startswith(f"{path}: line 2: column accessible: ")
+    assert "column labels" not in str(caught.value)
 
 
 def test_options_of_a_sheet_need_a_sheet() -> None:

@@ -1,7 +1,10 @@
 """Where weights start: motifs as filters, and ChIP signal learnt first."""
 
 import gzip
+import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +17,15 @@ pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[t
 
 import keras
 import typer
-from conftest import Tfbind, Trained, ok
+from conftest import Tfbind, Trained, environment, ok
 
-from tfbind.cli.starting import chip_tracks, initial_motifs
+from tfbind.cli.starting import Start, chip_tracks, initial_motifs
 from tfbind.contract import Geometry, Input
 from tfbind.errors import InputError
 from tfbind.jaspar import jaspar_motifs
 from tfbind.motifs import Motif, read_motifs
 from tfbind.networks import shallow
+from tfbind.networks.best import best
 from tfbind.networks.files import load_network
 from tfbind.networks.heads import CONVOLUTION, LOGITS, Learnt
 from tfbind.pretraining import (
@@ -94,6 +98,15 @@ def test_filters_respond_to_random_sequence_as_the_others_do(data: Path) -> None
     assert np.array_equal(middle.argmax(axis=1), motifs[0].log_odds.argmax(axis=1))
 
 
+def test_all_members_of_an_ensemble_start_from_motifs() -> None:
+    model = best(INPUTS, Geometry(), filters=3, units=4, dense=4, ensemble=3)
+    assert start_from_motifs(model, [ACG], "best") == 3
+    one, *others = (model.get_layer(CONVOLUTION + end).kernel.numpy() for end in ("", "_2", "_3"))
+    for other in others:
+        assert np.array_equal(other[..., :2], one[..., :2])
+        assert not np.array_equal(other[..., 2], one[..., 2])
+
+
 def test_too_many_motifs_or_no_convolution_is_said() -> None:
     model = shallow(INPUTS, Geometry(), filters=4, joint=4, dense=2)
     three = [Motif(name, "", ACG.frequencies) for name in "abc"]
@@ -108,32 +121,35 @@ def test_the_database_gives_motifs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tfbind.jaspar.find_spec", lambda name: None)
     with pytest.raises(InputError, match="--motifs FILE or TFBIND_MOTIFS, or pip install"):
         jaspar_motifs(["MA0139.2"])
-    counts = dict(zip("ACGT", np.array([[1, 0], [1, 0], [2, 0], [0, 4]]), strict=True))
-    ctcf = SimpleNamespace(matrix_id="MA0139.2", name="CTCF", counts=counts)
-    database = SimpleNamespace(
-        release="JASPAR2024",
-        fetch_motif_by_id=lambda name: ctcf if name.startswith("MA0139") else None,
-        fetch_motifs_by_name=lambda name: [ctcf] if name == "CTCF" else [],
-    )
-    monkeypatch.setattr("tfbind.jaspar.find_spec", lambda name: True)
-    monkeypatch.setitem(sys.modules, "pyjaspar", SimpleNamespace(jaspardb=lambda: database))
-    (one,) = jaspar_motifs(["MA0139.2", "MA0139", "CTCF"])
+
+
+def test_a_name_in_the_database_is_of_one_motif_of_vertebrates() -> None:
+    pytest.importorskip("pyjaspar", reason="pip install 'tfbind[jaspar]'")
+    (named,), release = jaspar_motifs(["MAX"])  # a fly's and a sea squirt's have this name too
+    assert release.startswith("JASPAR20")
+    assert named.title.startswith("MA0058.")
+    (one,), _ = jaspar_motifs(["MA0139.2", "MA0139.2"])
     assert one.title == "MA0139.2_CTCF"
-    assert one.frequencies.tolist() == [[0.25, 0.25, 0.5, 0], [0, 0, 0, 1]]
-    with pytest.raises(InputError, match="JASPAR2024 has no motif 'MA9'"):
+    np.testing.assert_allclose(one.frequencies.sum(axis=1), 1)
+    with pytest.raises(
+        InputError, match=r"motifs named 'CTCF': MA0139\.\d+ \(15 bp\), .*give the accessions"
+    ):
+        jaspar_motifs(["CTCF"])
+    with pytest.raises(InputError, match=r"JASPAR20\d+ has no motif 'MA9' of vertebrates"):
         jaspar_motifs(["MA9"])
 
 
 def test_motifs_are_named_by_file_and_accession(data: Path, tmp_path: Path) -> None:
     path = str(data / "motifs.meme")
-    titles = [one.title for one in initial_motifs(f"{path}:MAX,MA0108.3", None)]
-    assert titles == ["MA0058.4_MAX", "MA0108.3_TBP"]
-    assert len(initial_motifs(path, None)) == 4
-    assert [one.name for one in initial_motifs("jaspar:MA0139.2", path)] == ["MA0139.2"]
+    found, source = initial_motifs(f"{path}:MAX,MA0108.3", None)
+    assert [one.title for one in found] == ["MA0058.4_MAX", "MA0108.3_TBP"]
+    assert source == "motifs.meme"
+    assert len(initial_motifs(path, None)[0]) == 4
+    assert [one.name for one in initial_motifs("jaspar:MA0139.2", path)[0]] == ["MA0139.2"]
     odd = tmp_path / "a:b.meme"
     odd.write_bytes((data / "motifs.meme").read_bytes())
-    assert len(initial_motifs(str(odd), None)) == 4
-    assert len(initial_motifs(f"{odd}:MAX", None)) == 1
+    assert len(initial_motifs(str(odd), None)[0]) == 4
+    assert len(initial_motifs(f"{odd}:MAX", None)[0]) == 1
     with pytest.raises(InputError, match="holds no motif 'MA9'"):
         initial_motifs("jaspar:MA9", path)
     for none in ("jaspar:", f"{path}:"):
@@ -164,7 +180,20 @@ def chip(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_strengths_are_log_means_of_bins(trained: Trained, chip: Path) -> None:
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, of: Callable[..., Any]) -> None:
+        self.of, self.calls = of, 0
+
+    def __call__(self, *args: Any) -> Any:
+        self.calls += 1
+        return self.of(*args)
+
+
+def test_strengths_are_log_means_of_bins(
+    monkeypatch: pytest.MonkeyPatch, trained: Trained, chip: Path
+) -> None:
     file = TileFile(trained.tiles)
     tiles = TileSet([file])
     signal = Signal(chip)
@@ -184,6 +213,19 @@ def test_strengths_are_log_means_of_bins(trained: Trained, chip: Path) -> None:
     scale = fitted_scales(tiles, {("HeLa-S3", "bound"): signal})["HeLa-S3", "bound"]
     assert scale.mean == pytest.approx(strengths[weights > 0].mean(), rel=1e-4)
     assert scale.deviation == pytest.approx(strengths[weights > 0].std(), rel=1e-4)
+    again = Strengths(tiles, {("HeLa-S3", "bound"): signal})
+    monkeypatch.setattr(signal, "values", count := Counted(signal.values))
+    whole, half = again(pieces)[0], pieces[: len(pieces) // 2]
+    assert count.calls == len(pieces)
+    assert np.array_equal(again(half)[0], whole[: len(half)])
+    assert np.array_equal(whole, strengths)
+    assert count.calls == len(pieces)  # each is read once, in however many passes
+    values = {"X": partial(signal.values, "chrX")}
+    other: Any = SimpleNamespace(
+        sizes={"X": 51_000_000}, path="", values=lambda contig, *span: values[contig](*span)
+    )
+    named = Strengths(tiles, {("HeLa-S3", "bound"): other}, prefix="strip")
+    assert np.array_equal(named(half)[0], strengths[: len(half)])
     none, unknown = Strengths(tiles, {("K562", "bound"): signal})(pieces)
     assert not none.any()
     assert not unknown.any()
@@ -249,6 +291,31 @@ def test_pretraining_learns_and_leaves_the_last_layer_new(trained: Trained, chip
     assert not np.array_equal(after[CONVOLUTION][0], before[CONVOLUTION][0])
 
 
+def test_pretraining_that_is_no_number_or_learns_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    trained: Trained,
+    chip: Path,
+) -> None:
+    file = TileFile(trained.tiles)
+    training, validation = part_by_regions([file], [Region("chrX", 48_000_000, 50_000_000)])
+    inputs = file.contents.inputs
+    model = shallow(inputs, file.contents.geometry, filters=2, joint=4, dense=2)
+    start = Start([], "", {("HeLa-S3", "bound"): Signal(chip)}, 1)
+    learnt: Any = SimpleNamespace(training=training, validation=validation, inputs=inputs)
+    settings = Settings(learning_rate=1e-3, patience=1)
+    for error in (1.25, 0.75, float("nan")):
+        monkeypatch.setattr("tfbind.pretraining.one_epoch", lambda *some: (1.0, 1))
+        monkeypatch.setattr("tfbind.pretraining._error", lambda *some, error=error: error)
+        if np.isnan(error):
+            with pytest.raises(InputError, match="the error is no number in pretraining"):
+                start.weigh(model, "shallow", learnt, settings, resumed=False, quiet=True)
+        else:
+            start.weigh(model, "shallow", learnt, settings, resumed=False, quiet=True)
+        told = capfd.readouterr().err
+        assert ("pretraining learnt nothing that holds for validation" in told) == (error == 1.25)
+
+
 def test_signal_that_cannot_be_learnt_is_said(trained: Trained, tmp_path: Path) -> None:
     tiles = TileSet([TileFile(trained.tiles)])
 
@@ -296,17 +363,37 @@ def test_train_starts_from_motifs_and_signal(
 ) -> None:
     config = tmp_path / "small.toml"
     config.write_text("[network]\nfilters = 4\njoint = 20\ndense = 10\n")
-    train = ["train", str(trained.tiles), "--validate", "chrX:48000001-50000000", "--epochs", "1"]
-    train += ["--config", str(config)]
-    start = ["--init", "jaspar:MAX", "--pretrain", str(chip), "--pretrain-epochs", "1"]
-    output = tmp_path / "started.keras"
+    train = ["train", str(trained.tiles), "--validate", "chrX:48000001-50000000", "--epochs", "3"]
+    train += ["--config", str(config), "--threads", "1"]
+    train += ["--init", "jaspar:MAX", "--pretrain", str(chip), "--pretrain-epochs", "1"]
+    output, parts = tmp_path / "started.keras", tmp_path / "parts.keras"
     motifs = {"TFBIND_MOTIFS": str(data / "motifs.meme")}
-    done = tfbind(*train, *start, "-o", output, env=motifs)
+    done = tfbind(*train, "-o", output, env=motifs)
     ok(done)
     told = done.stderr.decode()
     assert "2 filters start from MA0058.4_MAX, both strands" in told
     assert "starts from pretraining 1, whose squared error of ChIP signal is " in told
     training = load_network(output).contract.training
     assert training["init"] == ("MA0058.4_MAX",)
+    assert training["init_from"] == "motifs.meme"
     assert training["pretrain"] == {"HeLa-S3:bound": "HeLa-S3.CTCF.bw"}
     assert training["pretrain_epochs"] == 1
+
+    # Killed once the start is behind it, and gone on with, it ends at the same bits.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfbind", *train, "-o", str(parts)],
+        env=environment(motifs),
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr
+    while not process.stderr.readline().startswith(b"tfbind: epoch 1:"):
+        assert process.poll() is None
+    process.kill()
+    process.wait(60)
+    process.stderr.close()
+    done = tfbind(*train, "-o", parts, "--resume", env=motifs)
+    ok(done)
+    assert b"going on from there" in done.stderr
+    assert b"pretraining" not in done.stderr
+    one, other = (load_network(path).model.get_weights() for path in (output, parts))
+    assert all(map(np.array_equal, one, other))

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("keras", reason="training needs Keras: pip install 'tfbind[train]'")
 
 import keras
+import tensorflow as tf
 from conftest import Trained
 
 from tfbind.batches import Batcher, training_batches, validation_batches
@@ -83,11 +84,16 @@ def test_other_strand_turns_everything_round() -> None:
     np.testing.assert_allclose(inputs["dnase"][0], np.log1p(np.arange(6)[::-1]), rtol=1e-6)
 
 
+def log_odds(probabilities: object) -> np.ndarray:
+    known = np.array(probabilities, np.float32)
+    return np.asarray(np.log(known / (1 - known)))
+
+
 def test_loss_is_the_weighted_mean_over_bins_that_count() -> None:
     truth = np.array([[[1, 9], [0, 1], [0, 0]]], np.float32)
-    scores = np.array([[[0.8], [0.3], [0.9]]], np.float32)
+    given = log_odds([[[0.8], [0.3], [0.9]]])
     expected = (9 * -np.log(0.8) - np.log(0.7)) / 2
-    assert float(cross_entropy(Learnt("each"))(truth, scores)) == pytest.approx(expected, rel=1e-5)
+    assert float(cross_entropy(Learnt("each"))(truth, given)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_and_validation_count_every_task() -> None:
@@ -101,9 +107,9 @@ def test_loss_and_validation_count_every_task() -> None:
     ends = {name: keras.Input((6,), name=name) for name in ("sequence", "dnase")}
     rows = keras.layers.Reshape((4, 1))(keras.layers.Dense(4)(ends["dnase"]))
     learnt = Learnt("each", name=LEARNT)(
-        keras.layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=quarter)(rows)
+        keras.layers.Dense(2, kernel_initializer="zeros", bias_initializer=quarter)(rows)
     )
-    constant = keras.Model(ends, keras.layers.Activation("linear", name=SCORES)(learnt))
+    constant = keras.Model(ends, keras.layers.Activation("sigmoid", name=SCORES)(learnt))
     loss, auprc, areas = validate(constant, [batch])
     assert loss == pytest.approx((-2 * np.log(0.75) - 9 * np.log(0.25)) / 3, rel=1e-5)
     assert auprc == areas[0] == pytest.approx((1 + 1 / 3) / 2)
@@ -117,14 +123,15 @@ def quarter(shape: tuple[int, ...], dtype: object = None) -> np.ndarray:
 def test_nodes_learn_by_their_own_class_and_none_from_unknown() -> None:
     """Three nodes a task: unknown, unbound, bound; what has no weight has no part in the loss."""
     truth = np.array([[[1, 0, 7, 0], [0, 0, 1, 0]]], np.float32)
-    given = np.array([[[0.2, 0.3, 0.5, 1, 0, 0], [0.1, 0.6, 0.3, 1, 0, 0]]], np.float32)
+    given = np.log([[[0.2, 0.3, 0.5, 1, 1, 1], [0.1, 0.6, 0.3, 1, 1, 1]]]).astype(np.float32)
     expected = (7 * -np.log(0.5) - np.log(0.6)) / 2
-    assert float(cross_entropy(Learnt("nodes", 3))(truth, given)) == pytest.approx(expected)
+    # What is added to all classes changes nothing.
+    assert float(cross_entropy(Learnt("nodes", 3))(truth, given + 9)) == pytest.approx(expected)
 
 
 def test_classes_that_exclude_each_other_share_one_softmax() -> None:
     truth = np.array([[[0, 1, 3, 5], [0, 0, 3, 5], [0, 0, 3, 0]]], np.float32)
-    given = np.array([[[0.2, 0.3, 0.5], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]], np.float32)
+    given = np.log([[[0.2, 0.3, 0.5], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]]).astype(np.float32)
     # The last bin is ambiguous in one class, so it is of no class for certain.
     expected = (5 * -np.log(0.5) + 3 * -np.log(0.7)) / 2
     assert float(cross_entropy(Learnt("exclusive"))(truth, given)) == pytest.approx(expected)
@@ -132,16 +139,44 @@ def test_classes_that_exclude_each_other_share_one_softmax() -> None:
 
 def test_members_of_an_ensemble_learn_each_by_itself() -> None:
     truth = np.array([[[1, 2]]], np.float32)
-    given = np.array([[[0.5, 0.25]]], np.float32)
+    given = log_odds([[[0.5, 0.25]]])
     expected = 2 * -(np.log(0.5) + np.log(0.25)) / 2
     assert float(cross_entropy(Learnt("members", 2))(truth, given)) == pytest.approx(expected)
 
 
 def test_focal_loss_lets_what_is_known_count_less() -> None:
     truth = np.array([[[1, 1], [0, 1]]], np.float32)
-    given = np.array([[[0.9], [0.6]]], np.float32)
+    given = log_odds([[[0.9], [0.6]]])
     expected = (0.1**2 * -np.log(0.9) + 0.6**2 * -np.log(0.4)) / 2
     assert float(cross_entropy(Learnt("each"), 2.0)(truth, given)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("focus", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    ("learnt", "towards"),
+    [
+        (Learnt("each"), [1]),
+        (Learnt("members", 2), [1, 1]),
+        (Learnt("nodes", 3), [0, -1, 1]),
+        (Learnt("exclusive"), [-1, 1]),
+    ],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_gradients_of_the_surest_bins_are_numbers(
+    learnt: Learnt, towards: list[int], focus: float
+) -> None:
+    """What is sure and right learns nothing more; what is sure and wrong learns most of all."""
+    truth = tf.constant([[[1, 1], [1, 1]]], tf.float32)
+    logits = tf.constant([200.0, -200.0])[None, :, None] * tf.constant([[towards]], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = cross_entropy(learnt, focus)(truth, logits)
+    right, wrong = np.asarray(tape.gradient(loss, logits))[0]
+    assert np.isfinite(float(loss))
+    np.testing.assert_allclose(right, 0, atol=1e-6)
+    # The slope of a line, over two bins of each member.
+    count = 2 * learnt.count if learnt.kind == "members" else 2
+    np.testing.assert_allclose(wrong, -np.array(towards) / count, atol=1e-5)
 
 
 def test_pieces_cover_each_bin_once(trained: Trained) -> None:
@@ -169,6 +204,21 @@ def test_regions_of_a_part_leave_out_what_was_held_out(trained: Trained) -> None
     before, behind = training.regions(held_out)
     assert before.start < 46_000_000 < (before.end or 0) <= 47_000_000
     assert 48_000_000 <= behind.start < 49_000_000 < (behind.end or 0)
+
+
+def test_tiles_between_two_regions_are_in_neither_part(trained: Trained) -> None:
+    """One that begins in a region and ends in the next lies in none of them."""
+    file = TileFile(trained.tiles)
+    where = spans(file)
+    longest = int(np.argmax(where.ends - where.starts))
+    start, end = int(where.starts[longest]), int(where.ends[longest])
+    near = [Region("chrX", start - 100, start + 100), Region("chrX", end - 100, end + 100)]
+    _, validation = part_by_regions([file], near)
+    assert not validation.chosen[0][longest]
+    _, validation = part_by_regions([file], [Region("chrX", start, end)])
+    assert validation.chosen[0][longest]
+    touching = [Region("chrX", start, start + 150), Region("chrX", start + 150, end)]
+    assert part_by_regions([file], touching)[1].chosen[0][longest]
 
 
 def test_regions_are_drawn_by_seed(trained: Trained) -> None:
@@ -252,6 +302,10 @@ def test_fit_is_repeatable_and_goes_on_from_a_checkpoint_to_the_same_bits(
             np.testing.assert_array_equal(one, other)
     assert whole.random == parts.random
     assert whole.history["best"] == parts.history["best"]
+    timed = {"seconds": 0, "bins_per_second": 0}
+    assert [one | timed for one in whole.history["epochs"]] == [
+        one | timed for one in parts.history["epochs"]
+    ]
 
 
 def test_schedule_falls_along_half_a_cosine() -> None:
@@ -265,9 +319,7 @@ def test_history_ends_after_epochs_or_patience() -> None:
     history, settings = History(), Settings(epochs=9, patience=2)
     for number, area in enumerate([0.3, 0.5, 0.4, 0.5], 1):
         assert not history.is_over(settings)
-        assert history.add(Epoch(number, 1, 1, 1, area)) == (area > 0.3 and number == 2) or (
-            number == 1
-        )
+        assert history.add(Epoch(number, 1, 1, 1, area)) == (number in (1, 2))
     assert history.best == 2
     assert history.is_over(settings)
     assert history.is_over(Settings(epochs=4))
@@ -322,6 +374,32 @@ def test_loss_that_is_no_number_is_said(trained: Trained) -> None:
         fit(model, INPUTS, training, validation, Settings(learning_rate=1e30))
 
 
+def test_weights_that_are_ruined_by_a_last_step_leave_the_best_epoch(trained: Trained) -> None:
+    file = TileFile(trained.tiles)
+    place = np.arange(len(file))
+    chosen = place < 60, (place >= 100) & (place < 160)
+    training, validation = (TileSet([file], [one]) for one in chosen)
+    model = shallow(INPUTS, file.contents.geometry, filters=2, joint=4, dense=2)
+    steps: list[int] = []
+
+    def ruin(bins: int, loss: float) -> None:
+        steps.append(bins)
+        if len([one for one in steps if one]) == 2 and bins:
+            model.set_weights([np.full_like(one, np.nan) for one in model.get_weights()])
+
+    settings = Settings(epochs=4, batch=training.pieces * training.bins)
+    history = fit(model, INPUTS, training, validation, settings, on_step=ruin)
+    assert (history.best, history.ended, len(history.epochs)) == (1, "diverged", 1)
+    assert all(np.isfinite(one).all() for one in model.get_weights())
+
+
+def test_only_inputs_that_are_learnt_from_are_read(trained: Trained) -> None:
+    tiles = TileSet([TileFile(trained.tiles)])
+    index = np.arange(9)
+    assert set(tiles.read(index, INPUTS[:1]).inputs) == {"sequence"}
+    assert set(tiles.read(index).inputs) == {"sequence", "dnase"}
+
+
 def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path) -> None:
     """Tiles of 10 bins give a second piece of which 6 bins are the first's."""
     whole = TileFile(trained.tiles)
@@ -350,12 +428,18 @@ def test_pieces_of_odd_tiles_hold_each_bin_once(trained: Trained, tmp_path: Path
     assert not pieces.weights[0, 0, 5:].any()
 
 
-def test_check_tiles_come_from_every_file(trained: Trained) -> None:
+def test_check_tiles_come_from_one_file_half_of_them_bound(
+    trained: Trained, tmp_path: Path
+) -> None:
     file = TileFile(trained.tiles)
     none, some = np.zeros(len(file), np.bool_), np.zeros(len(file), np.bool_)
     some[:3] = True
     kept = check_tiles(TileSet([file, file], [none, some]))
     assert pa.ipc.open_stream(kept).read_all().num_rows == 3
+    (tmp_path / "kept.tiles").write_bytes(check_tiles(TileSet([file])))
+    tiles = TileFile(tmp_path / "kept.tiles")
+    bound = [bool((tiles.tile(index).labels == 2).any()) for index in range(len(tiles))]
+    assert bound == [True] * 4 + [False] * 4
 
 
 def test_network_file_holds_its_contract(trained: Trained) -> None:

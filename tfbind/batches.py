@@ -130,7 +130,7 @@ def training_batches(
     rng : numpy.random.Generator
     """
     a_step = max(bins // tiles.bins, 1)
-    for pieces in _read(tiles, _shuffled(tiles, rng), a_step):
+    for pieces in _read(tiles, _shuffled(tiles, rng), a_step, batcher.inputs):
         flipped = rng.random(len(pieces)) < (0.5 if both_strands else 0.0)
         for first in range(0, len(pieces), a_step):
             step = slice(first, first + a_step)
@@ -140,7 +140,7 @@ def training_batches(
 def validation_batches(tiles: TileSet, batcher: Batcher, bins: int) -> Iterator[Batch]:
     """Yield all pieces in order, as they are; parameters are those of `training_batches`."""
     a_step = max(bins // tiles.bins, 1)
-    for pieces in _read(tiles, _windows(tiles), a_step):
+    for pieces in _read(tiles, _windows(tiles), a_step, batcher.inputs):
         for first in range(0, len(pieces), a_step):
             step = pieces[first : first + a_step]
             yield batcher(step, np.zeros(len(step), np.bool_))
@@ -165,7 +165,10 @@ def _shuffled(tiles: TileSet, rng: np.random.Generator) -> Iterator[npt.NDArray[
 
 
 def _read(
-    tiles: TileSet, windows: Iterable[npt.NDArray[np.int64]], a_step: int
+    tiles: TileSet,
+    windows: Iterable[npt.NDArray[np.int64]],
+    a_step: int,
+    inputs: Sequence[Input],
 ) -> Iterator[Pieces]:
     """Read pieces of some steps at once, as one by one takes longer; all but the last are whole."""
     left = np.zeros(0, np.int64)
@@ -174,7 +177,7 @@ def _read(
         left = np.concatenate([left, window])
         whole = len(left) - len(left) % a_step
         for first in range(0, whole, at_once):
-            yield tiles.read(left[first : min(first + at_once, whole)])
+            yield tiles.read(left[first : min(first + at_once, whole)], inputs)
         left = left[whole:]
     if len(left):
-        yield tiles.read(left)
+        yield tiles.read(left, inputs)

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
@@ -14,74 +13,17 @@ import xgboost
 
 from tfbind.checkpoints import Checkpoint
 from tfbind.contract import Input
+from tfbind.errors import InputError
 from tfbind.evaluation import auprc_trapezoid
 from tfbind.history import Epoch, History
-from tfbind.losses import SMALLEST
+from tfbind.labels import BOUND
 from tfbind.networks.heads import LOGITS
 from tfbind.networks.trees import Forest, Trees
+from tfbind.quantised import NOISE, Bins, held_on_grid, require_room
 from tfbind.settings import Settings
-from tfbind.tabular import Floats, Rows, Table
+from tfbind.tabular import Table
 from tfbind.tilesets import TileSet
 from tfbind.training import Measured, require_learnable
-
-NOISE = 0.05
-"""Of the steps that features lie on: how far from its place the sum of a mean may be."""
-
-
-class _Reader(xgboost.DataIter):
-    """Give xgboost the features batch by batch, as often as it wants, and keep the truth."""
-
-    def __init__(self, rows: Callable[[], Rows]) -> None:
-        super().__init__()
-        self._rows = rows
-        self._left: Rows = iter(())
-        self._read: list[Floats] = []
-        self.truth: list[Floats] = []
-        self.stopped: BaseException | None = None
-
-    def reset(self) -> None:
-        """Begin again."""
-        self._left, self._read = self._rows(), []
-
-    def next(self, input_data: Callable[..., Any]) -> bool:
-        """Hand over a batch, if there is one."""
-        # Whatever is raised here would be lost on its way through the library.
-        try:
-            features, truth = next(self._left)
-        except StopIteration:
-            self.truth = self._read
-            return False
-        except BaseException as stop:
-            self.stopped = stop
-            return False
-        self._read.append(truth)
-        input_data(data=features)
-        return True
-
-
-@dataclass
-class _Bins:
-    """Bins as xgboost holds them, a byte a feature, and their truth.
-
-    Attributes
-    ----------
-    matrix : xgboost.QuantileDMatrix
-    labels, weights : ndarray, shape (bins, tasks), float32
-    """
-
-    matrix: Any
-    labels: Floats
-    weights: Floats
-
-    @property
-    def labelled(self) -> int:
-        """Labels with a weight, of all tasks; 1 where there are none."""
-        return max(int((self.weights > 0).sum()), 1)
-
-    def of(self, task: int) -> Any:
-        """Give the matrix with a task's labels."""
-        self.matrix.set_info(label=self.labels[:, task], weight=self.weights[:, task])
-        return self.matrix
 
 
 class _Ensemble:
@@ -90,7 +32,7 @@ class _Ensemble:
     Parameters
     ----------
     task : int
-    learnt, chosen_by : _Bins
+    learnt, chosen_by : Bins
     recipe : dict
         Parameters of xgboost.
     wait : int
@@ -98,7 +40,7 @@ class _Ensemble:
     """
 
     def __init__(
-        self, task: int, learnt: _Bins, chosen_by: _Bins, recipe: dict[str, Any], wait: int
+        self, task: int, learnt: Bins, chosen_by: Bins, recipe: dict[str, Any], wait: int
     ) -> None:
         self._task, self._learnt, self._chosen_by, self._wait = task, learnt, chosen_by, wait
         share = np.average(learnt.labels[:, task], weights=learnt.weights[:, task])
@@ -122,11 +64,14 @@ class _Ensemble:
         if not self.measurable:
             return
         margins = self._booster.predict(self._chosen_by.matrix, output_margin=True)
-        area = float(auprc_trapezoid(self._labels, margins[self._used]))
+        scores = margins[self._used]
+        # Where all scores are one, only their precision is known.
+        tied = np.ptp(scores) == 0
+        area = float(self._labels.mean() if tied else auprc_trapezoid(self._labels, scores))
         if area > self.area or not self._wait:
             self.best, self.area = self.grown, area
 
-    def losses(self, bins: _Bins, trees: int) -> float:
+    def losses(self, bins: Bins, trees: int) -> float:
         """Add up the weighted losses of the first trees on bins, nats."""
         # Those of all trees are at hand.
         first = (0, 0) if trees == self.grown else (0, trees)
@@ -134,7 +79,7 @@ class _Ensemble:
         margins = margins.astype(np.float64)
         labels, weights = bins.labels[:, self._task], bins.weights[:, self._task]
         losses = np.logaddexp(0, margins) - labels * margins
-        return float(weights @ np.minimum(losses, -math.log(SMALLEST)))
+        return float(weights @ losses)
 
     def forest(self, depth: int, steps: npt.NDArray[np.float64]) -> Forest:
         """Give the best trees."""
@@ -155,9 +100,9 @@ def fit(
 ) -> History:
     """Grow the trees of the network `boosted`, in one epoch, by its own hyper-parameters.
 
-    The features of all bins are held in a byte each, at most 256 levels a feature. Each task has
-    as many trees as were best on the validation tiles; one that has no bound or no unbound bins
-    there, as many as the others in the middle.
+    The features of all bins are held, at about `BYTES` each, in at most 256 levels a feature. Each
+    task has as many trees as were best on the validation tiles; one that has no bound or no unbound
+    bins there, as many as the others in the middle.
 
     Parameters
     ----------
@@ -176,14 +121,16 @@ def fit(
     Raises
     ------
     InputError
-        If there is nothing to learn or nothing to choose by.
+        If there is nothing to learn or nothing to choose by, the features of all bins take more
+        than `MOST_BYTES`, a signal is too small or too large to be rounded, or no tree of a task
+        has a split.
     """
     began = time.monotonic()
     require_learnable(training, validation, settings)
     layer = model.get_layer(LOGITS)
     table = Table(model, inputs, training, validation, settings)
-    learnt = held(table.learnt)
-    chosen_by = held(table.chosen_by, learnt)
+    require_room(training.pieces * training.bins + validation.pieces * validation.bins, layer)
+    learnt, chosen_by = held_on_grid(table, layer, on_step)
     recipe = _recipe(layer, settings)
     wait = int(recipe.pop("wait"))
     ensembles = [
@@ -195,7 +142,9 @@ def fit(
     for one in ensembles:
         one.best = one.best if one.measurable else min(middle, one.grown)
     steps = np.array(layer.steps)
-    layer.plant([one.forest(layer.depth, steps) for one in ensembles])
+    forests = [one.forest(layer.depth, steps) for one in ensembles]
+    _require_splits(forests, training, recipe["min_child_weight"])
+    layer.plant(forests)
     spent = time.monotonic() - began
     areas = tuple(one.area if one.measurable else math.nan for one in ensembles)
     losses = [
@@ -206,6 +155,15 @@ def fit(
     epoch = table.epoch(began, spent, losses[0], measured)
     on_epoch(epoch)
     return History([epoch], 1, ended)
+
+
+def _require_splits(forests: Sequence[Forest], training: TileSet, least: float) -> None:
+    for forest, name, counts in zip(forests, training.tasks, training.label_counts(), strict=True):
+        if not np.isfinite(forest.thresholds).any():
+            raise InputError(
+                f"no tree of {name} has a split: {counts[BOUND]} bound bins make no leaf of least "
+                f"= {least:g}; give a smaller least in [network], or more tiles"
+            )
 
 
 def _recipe(layer: Trees, settings: Settings) -> dict[str, Any]:
@@ -230,22 +188,9 @@ def _threads() -> int:
     return int(config.threading.get_intra_op_parallelism_threads())
 
 
-def held(rows: Callable[[], Rows], like: _Bins | None = None) -> _Bins:
-    """Read the features of bins into xgboost; `like` says at which levels they are told apart."""
-    reader = _Reader(rows)
-    try:
-        matrix = xgboost.QuantileDMatrix(reader, ref=like and like.matrix)
-    finally:
-        if reader.stopped is not None:
-            raise reader.stopped
-    truth = np.concatenate(reader.truth)
-    tasks = truth.shape[1] // 2
-    return _Bins(matrix, truth[:, :tasks], truth[:, tasks:])
-
-
 def _grow(
     ensembles: Sequence[_Ensemble],
-    learnt: _Bins,
+    learnt: Bins,
     rounds: int,
     bins: int,
     on_step: Callable[[int, float], None],
@@ -261,7 +206,7 @@ def _grow(
                 one.grow()
             on_step(share, sum(one.losses(learnt, one.grown) for one in ensembles) / labels)
     except KeyboardInterrupt:
-        if not all(one.best for one in ensembles if one.measurable):
+        if not all(one.grown for one in ensembles):
             raise
         return "interrupted"
     return ""

@@ -10,7 +10,13 @@ from tfbind.contract import METADATA_KEY, Calibration, Contract, Method
 from tfbind.errors import InputError
 
 MOST = 256
-"""Knots that are kept, but for the two ends."""
+"""Steps that are kept; a step is one knot, or two where it has a heavy score."""
+
+TIED, FEW = 0.25, 10
+"""A score is heavy in a step that it has more than this part of, if these are so many bins."""
+
+TILT = 1 / 8
+"""The part of its probability that a step with a heavy score may fall and rise by, at most."""
 
 LEAST, CLOSEST = 1e-12, 2.0**-25
 """How near to 0 and to 1 a score is looked at: float32 has no number nearer to 1."""
@@ -52,9 +58,11 @@ def fit(bound: Scores, unbound: Scores, method: Method, sha256: str) -> Calibrat
     `isotonic`: the rising steps that are nearest to the labels, found by pooling adjacent violators
     (Ayer et al. 1955; Zadrozny and Elkan 2002), joined by straight lines from the mean score of a
     step to that of the next (Oron and Flournoy 2017), which keep what order the scores have within
-    a step. `platt`: a sigmoid of the score, or of the log-odds of scores from 0 to 1 (Platt 1999).
-    Both learn Platt's labels, (bound + 1) / (bound + 2) for bound and 1 / (unbound + 2) for unbound
-    bins, instead of 1 and 0: none is certain.
+    a step. Where many bins of a step share a score it would be moved off the step: there the step
+    stays, from its first score to its last, tilted a little about its mean. `platt`: a sigmoid of
+    the score, or of the log-odds of scores from 0 to 1 (Platt 1999). Both learn Platt's labels,
+    (bound + 1) / (bound + 2) for bound and 1 / (unbound + 2) for unbound bins, instead of 1 and 0:
+    none is certain.
 
     Parameters
     ----------
@@ -67,8 +75,8 @@ def fit(bound: Scores, unbound: Scores, method: Method, sha256: str) -> Calibrat
     Returns
     -------
     Calibration
-        Of at most `MOST` + 2 knots. Where all scores lie from 0 to 1 so do the knots, and scores of
-        other bins keep their order as well; else those beyond what was seen become one.
+        Of at most 2 * `MOST` + 2 knots. Where all scores lie from 0 to 1 so do the knots, and
+        scores of other bins keep their order as well; else those beyond what was seen become one.
 
     Raises
     ------
@@ -89,9 +97,11 @@ def fit(bound: Scores, unbound: Scores, method: Method, sha256: str) -> Calibrat
         scores, probabilities = _isotonic(bound, unbound, targets)
     else:
         scores, probabilities = _platt(bound, unbound, targets, low, high, between)
+    # Through the origin: what is near 0 keeps its order in float32, which has room there.
+    origin = between and low > 0
     if between:
         low, high = 0.0, 1.0
-    scores, probabilities = _with_ends(scores, probabilities, low, high, between)
+    scores, probabilities = _with_ends(scores, probabilities, low, high, origin)
     rising = np.concatenate([[True], (np.diff(scores) > 0) & (np.diff(probabilities) > 0)])
     return Calibration(
         method,
@@ -111,15 +121,14 @@ def _do_not_rise() -> InputError:
 
 
 def _with_ends(
-    scores: Floats, probabilities: Floats, low: float, high: float, between: bool
+    scores: Floats, probabilities: Floats, low: float, high: float, origin: bool
 ) -> tuple[Floats, Floats]:
     """Go on from the outer knots to the ends of the range of scores."""
     first, last = np.diff(probabilities)[[0, -1]] / np.diff(scores)[[0, -1]]
     if low < scores[0]:
-        # Through the origin: what is near 0 keeps its order in float32, which has room there.
         fall = max(probabilities[0] - first * (scores[0] - low), probabilities[0] / 2)
         scores = np.concatenate([[low], scores])
-        probabilities = np.concatenate([[0 if between else fall], probabilities])
+        probabilities = np.concatenate([[0 if origin else fall], probabilities])
     if high > scores[-1]:
         rise = probabilities[-1] + last * (high - scores[-1])
         scores = np.append(scores, high)
@@ -129,8 +138,10 @@ def _with_ends(
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Neighbouring scores, pooled: their sum, how many there are, and how many of bound bins."""
+    """Neighbouring scores, pooled: the ends, the sum, how many, and how many of bound bins."""
 
+    firsts: Floats
+    lasts: Floats
     sums: Floats
     counts: npt.NDArray[np.int64]
     bound: npt.NDArray[np.int64]
@@ -143,14 +154,19 @@ class _Blocks:
         """Pool each block that is not a first one with those before it."""
         places = np.flatnonzero(first)
         return _Blocks(
-            *(np.add.reduceat(one, places) for one in (self.sums, self.counts, self.bound))
+            self.firsts[places],
+            self.lasts[np.append(places[1:], len(first)) - 1],
+            *(np.add.reduceat(one, places) for one in (self.sums, self.counts, self.bound)),
         )
+
+    def without_first(self) -> "_Blocks":
+        return _Blocks(*(one[1:] for one in vars(self).values()))
 
 
 def _isotonic(
     bound: Scores, unbound: Scores, targets: tuple[float, float]
 ) -> tuple[Floats, Floats]:
-    """Pool adjacent violators; give the mean score and the probability of each block."""
+    """Pool adjacent violators; give the ends of each block and their probabilities."""
     blocks = _blocks(bound, unbound)
     while True:
         # Neighbours that fall are of one block in the end, so whole runs are pooled at once.
@@ -167,7 +183,52 @@ def _isotonic(
         odds = np.log(share / (1 - share))
         cells = ((odds - odds[0]) / (odds[-1] - odds[0]) * (MOST - 1)).astype(np.int64)
         blocks = blocks.pooled(np.concatenate([[True], np.diff(cells) > 0]))
-    return blocks.sums / blocks.counts, low + (high - low) * blocks.shares
+    heavy = np.array(
+        [
+            _most_alike(first, last, (bound, unbound)) > max(FEW - 1, TIED * count)
+            for first, last, count in zip(blocks.firsts, blocks.lasts, blocks.counts, strict=True)
+        ]
+    )
+    return _knots(blocks, low + (high - low) * blocks.shares, heavy)
+
+
+def _most_alike(first: float, last: float, both: tuple[Scores, Scores]) -> int:
+    """Count the bins of the commonest score between two, if it has more than `TIED` of them."""
+    parts = []
+    for scores in both:
+        low, high = np.array([first, last], scores.dtype)  # a search casts the longer array else
+        start, end = np.searchsorted(scores, low, "left"), np.searchsorted(scores, high, "right")
+        parts.append(scores[start:end])
+    # What has so large a part of the bins has it of one class at least, and is met in such steps.
+    met = [part[:: max(int(len(part) * TIED / 2), 1)] for part in parts]
+    candidates = np.unique(np.concatenate(met))
+    counts = [
+        np.searchsorted(part, candidates.astype(part.dtype), "right")
+        - np.searchsorted(part, candidates.astype(part.dtype), "left")
+        for part in parts
+    ]
+    return int(np.sum(counts, axis=0).max())
+
+
+def _knots(
+    blocks: _Blocks, probabilities: Floats, heavy: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Give the mean of each block, or both ends of a heavy one, on a line through its mean."""
+    halves = np.diff(probabilities) / 2
+    room = TILT * np.minimum(probabilities, 1 - probabilities)
+    below = np.minimum(room, np.concatenate([[np.inf], halves]))
+    above = np.minimum(room, np.concatenate([halves, [np.inf]]))
+    means = np.clip(blocks.sums / blocks.counts, blocks.firsts, blocks.lasts)
+    firsts, lasts = (np.where(heavy, ends, means) for ends in (blocks.firsts, blocks.lasts))
+    before, behind = means - firsts, lasts - means
+    slopes = np.zeros(len(means))
+    wide = firsts < lasts
+    with np.errstate(divide="ignore"):  # a mean may be rounded to an end
+        slopes[wide] = np.minimum(below[wide] / before[wide], above[wide] / behind[wide])
+    scores = np.stack([firsts, lasts], axis=1).ravel()
+    ends = [probabilities - slopes * before, probabilities + slopes * behind]
+    kept = np.concatenate([[True], np.diff(scores) > 0])
+    return scores[kept], np.stack(ends, axis=1).ravel()[kept]
 
 
 def _blocks(bound: Scores, unbound: Scores) -> _Blocks:
@@ -176,17 +237,19 @@ def _blocks(bound: Scores, unbound: Scores) -> _Blocks:
     Those are unbound, a share of 0 behind a higher one, so that they are of one block in the end.
     """
     distinct, tied = np.unique(bound, return_counts=True)
-    firsts = np.concatenate([[0], np.searchsorted(unbound, distinct, "left")])
-    counts = np.diff(firsts, append=len(unbound))
+    cuts = np.concatenate([[0], np.searchsorted(unbound, distinct, "left"), [len(unbound)]])
+    counts = np.diff(cuts)
     held = counts > 0
-    sums = np.zeros(len(counts))
-    sums[held] = np.add.reduceat(unbound, firsts[held], dtype=np.float64)
+    sums, firsts, lasts = np.zeros((3, len(counts)))
+    sums[held] = np.add.reduceat(unbound, cuts[:-1][held], dtype=np.float64)
+    firsts[0] = unbound[0]
+    firsts[1:] = lasts[1:] = distinct
+    lasts[held] = unbound[cuts[1:][held] - 1]
     sums[1:] += distinct.astype(np.float64) * tied
     counts[1:] += tied
-    blocks = _Blocks(sums, counts, np.concatenate([[0], tied]))
-    if held[0]:
-        return blocks
-    return _Blocks(blocks.sums[1:], blocks.counts[1:], blocks.bound[1:])
+    blocks = _Blocks(firsts, lasts, sums, counts, np.concatenate([[0], tied]))
+    # Where no unbound bin scores below all bound ones the first block is empty.
+    return blocks if held[0] else blocks.without_first()
 
 
 def _platt(
@@ -200,10 +263,15 @@ def _platt(
     """Fit a sigmoid; give points of it, evenly over the scores or their log-odds."""
     if low == high:
         raise _do_not_rise()
+    ends = _features(np.array([low, high]), between)
+    if ends[0] == ends[1]:
+        raise InputError(
+            f"all scores lie from {low:g} to {high:g}, too near to one end of 0 to 1 for a sigmoid "
+            "of their log-odds; give --method isotonic"
+        )
     slope, intercept = _logistic(bound, unbound, targets, between)
     if slope <= 0:
         raise _do_not_rise()
-    ends = _features(np.array([low, high]), between)
     points = np.linspace(ends[0], ends[1], MOST)
     return _sigmoid(points) if between else points, _sigmoid(slope * points + intercept)
 

@@ -18,11 +18,14 @@ from tfbind.genome import read_alias
 from tfbind.intervals import IntervalReader, Intervals, bed_lines, read_intervals
 from tfbind.labels import Labeller, Peaks, column_names, letters, read_peaks
 from tfbind.lines import tabbed_lines, with_columns
-from tfbind.regions import IntervalSet, RegionSet, Spans
+from tfbind.regions import IntervalSet, RegionSet
 from tfbind.samplesheet import CellType, Experiment, SampleSheet
 from tfbind.sampling import Sampler, common_step
 from tfbind.tilefiles import write_tiles
 from tfbind.tiles import BinCheck, Missing, Stretches, cut_tiles
+
+LABEL = "label"
+"""What a column of labels is headed that names no factor."""
 
 Advance = Callable[[float], None]
 """Is told how many more bins are done."""
@@ -145,13 +148,17 @@ class CellTiles:
         dict
             The counts of `tilefiles.write_tiles`.
         """
-        share, sheet = self._share, self._sheet
+        share, sheet, accessible = self._share, self._sheet, self._accessible()
         if share.labels:
             with sheet.told(share.experiments[0].line, "labels"), _opened(share.labels) as labels:
-                sampler = self._sampled(self._from_labels(labels, advance), share.labels)
+                labelled = self._from_labels(labels, advance)
+                sampler = self._sampled(labelled, share.labels, accessible)
         else:
             self._refuse_missing()
-            sampler = self._sampled(self._from_peaks(advance), sheet.path)
+            sampler = self._sampled(self._from_peaks(advance), sheet.path, accessible)
+        if accessible is not None:
+            with sheet.told(share.cell.lines["accessible"], "accessible"):
+                accessible.axis.require_shared()
         signals = {
             name: sampled(one, *self._sources.where(one))
             for name, one in self._sources.signals.items()
@@ -203,20 +210,23 @@ class CellTiles:
         )
         for batch in reader:
             self._picked = self._columns(reader)
-            check(batch)
             bins = self._pick(batch)
             keep = np.ones(len(bins), np.bool_)
             if self._selection.inside is not None:
-                keep &= _inside(self._selection.inside, bins)
+                keep &= self._selection.inside.covers(bins)
             if self._selection.excluded is not None:
                 keep &= ~self._selection.excluded.overlaps(bins)
-            yield bins if keep.all() else bins.select(keep)
-            advance(len(bins))
+            bins = bins if keep.all() else bins.select(keep)
+            # What lies elsewhere may be of another genome, or on a contig that a signal lacks.
+            if len(bins):
+                check(_with_own_contigs(bins))
+            yield bins
+            advance(len(batch))
 
     def _columns(self, reader: IntervalReader) -> list[int]:
-        """Find the label column of each factor: by its name, or the only one."""
+        """Find the label column of each factor: by its name, or the only one if it has none."""
         names = column_names(reader.header, reader.columns)
-        if len(self._names) == 1 and reader.columns == 4:
+        if len(self._names) == 1 and reader.columns == 4 and (names or [LABEL]) == [LABEL]:
             return [0]
         lacking = [name for name in self._names if name not in (names or ())]
         if lacking:
@@ -231,17 +241,23 @@ class CellTiles:
     def _pick(self, batch: Intervals) -> Intervals:
         return replace(batch, extra=tuple(batch.extra[column] for column in self._picked))
 
-    def _sampled(self, labelled: Iterable[Intervals], path: str) -> Sampler:
+    def _accessible(self) -> IntervalSet | None:
+        """Read the cell type's open chromatin, if there is any."""
+        cell = self._share.cell
+        if not cell.accessible:
+            return None
+        with (
+            self._sheet.told(cell.lines["accessible"], "accessible"),
+            _opened(cell.accessible) as stream,
+        ):
+            places = read_intervals(stream, cell.accessible)
+            return IntervalSet(places, cell.accessible, **self._selection.matching)
+
+    def _sampled(
+        self, labelled: Iterable[Intervals], path: str, accessible: IntervalSet | None
+    ) -> Sampler:
         """Choose bins; all of them are read."""
-        cell, selection = self._share.cell, self._selection
-        accessible = None
-        if cell.accessible:
-            with (
-                self._sheet.told(cell.lines["accessible"], "accessible"),
-                _opened(cell.accessible) as stream,
-            ):
-                places = read_intervals(stream, cell.accessible)
-                accessible = IntervalSet(places, cell.accessible, **selection.matching)
+        selection = self._selection
         step, batches = common_step(labelled)
         sampler = Sampler(
             selection.background,
@@ -252,9 +268,6 @@ class CellTiles:
         )
         for batch in batches:
             sampler.add(batch, path)
-        if accessible is not None:
-            with self._sheet.told(cell.lines["accessible"], "accessible"):
-                accessible.axis.require_shared()
         return sampler
 
     def _chosen(self, sampler: Sampler) -> Iterator[Intervals]:
@@ -285,11 +298,11 @@ def _intervals(
     return Intervals((contig,), codes, starts, ends, (), text, numbers)
 
 
-def _inside(regions: RegionSet, bins: Intervals) -> npt.NDArray[np.bool_]:
-    """Tell which bins have both their ends in a region."""
-    first = Spans(bins.contigs, bins.codes, bins.starts, bins.starts + 1)
-    last = Spans(bins.contigs, bins.codes, bins.ends - 1, bins.ends)
-    return regions.overlaps(first) & regions.overlaps(last)
+def _with_own_contigs(bins: Intervals) -> Intervals:
+    """Leave out the names of contigs that no bin is on."""
+    used, codes = np.unique(bins.codes, return_inverse=True)
+    contigs = tuple(bins.contigs[code] for code in used.tolist())
+    return replace(bins, contigs=contigs, codes=codes.astype(np.int32))
 
 
 def _peaks(path: str) -> Peaks:

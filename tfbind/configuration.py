@@ -58,7 +58,7 @@ def read_configuration(stream: BinaryIO, path: str) -> Configuration:
         If it is no TOML, or has a key or a value that there is not.
     """
     try:
-        held = tomllib.loads(stream.read().decode().replace("\r\n", "\n"))
+        held = tomllib.loads(stream.read().decode("utf-8-sig").replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"is no TOML: {error}", path=path) from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tfbind.errors import InputError, three
+from tfbind.intervals import Intervals
 from tfbind.labels import UNBOUND
 
 Scores = npt.NDArray[np.float32]
@@ -72,6 +73,26 @@ def matched(
             path=path,
         )
     return Match([column for column, _ in shared], [name for _, name in shared])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Bins of a batch that may be hard negatives.
+
+    Attributes
+    ----------
+    batch : int
+        The number of the batch; they rise.
+    rows : ndarray, shape (n,), int64
+        Where they stand in it, ascending.
+    bins : Intervals, length n
+    codes : ndarray, shape (n, label columns), uint8
+    """
+
+    batch: int
+    rows: npt.NDArray[np.int64]
+    bins: Intervals
+    codes: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -141,39 +162,47 @@ class Hardest:
         self._parts: list[Held] = []
         self._size = 0
 
-    def add(
-        self,
-        batch: int,
-        text: pa.Array,
-        codes: npt.NDArray[np.uint8],
-        candidates: npt.NDArray[np.bool_],
-        scores: Scores,
-    ) -> None:
-        """Look at a batch of bins; how the input is cut into batches changes nothing.
+    def tells(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """Tell which bins are unbound in a column that is scored.
 
         Parameters
         ----------
-        batch : int
-            Its number; they rise.
-        text : pyarrow.BinaryArray, length n
         codes : ndarray, shape (n, label columns), uint8
-        candidates : ndarray, shape (n,), bool
-            Bins that may be taken.
-        scores : ndarray, shape (n, len(columns)), float32
         """
-        unbound = (codes[:, self.columns] == UNBOUND) & candidates[:, None]
+        return np.asarray((codes[:, self.columns] == UNBOUND).any(axis=1))
+
+    def add(self, some: Candidates, scores: Scores, first: int = 0) -> None:
+        """Look at scores of bins; how the input is cut changes nothing.
+
+        Parameters
+        ----------
+        some : Candidates
+            Bins that `tells` found, in the order of the input.
+        scores : ndarray, shape (n, len(columns)), float32
+            Of all of them, or of n from one on.
+        first : int
+            That one.
+        """
+        part = slice(first, first + len(scores))
+        codes = some.codes[part]
+        unbound = codes[:, self.columns] == UNBOUND
         highest = np.where(unbound, scores, np.float32(-np.inf)).max(axis=1)
-        known = np.flatnonzero(unbound.any(axis=1))
-        self.seen += len(known)
-        ties = self._random.random(len(known))
-        near = highest[known] >= self._lowest
-        rows = known[near]
-        if not len(rows):
+        self.seen += len(scores)
+        ties = self._random.random(len(scores))
+        near = np.flatnonzero(highest >= self._lowest)
+        if not len(near):
             return
-        lines = text.take(pa.array(rows))
-        numbers = np.full(len(rows), batch)
-        self._parts.append(Held(numbers, rows, lines, codes[rows], highest[rows], ties[near]))
-        self._size += len(rows)
+        self._parts.append(
+            Held(
+                np.full(len(near), some.batch),
+                some.rows[part][near],
+                some.bins.text.take(pa.array(near + first)),
+                codes[near],
+                highest[near],
+                ties[near],
+            )
+        )
+        self._size += len(near)
         if self._size > 2 * self.count:
             self._prune()
 

@@ -17,6 +17,9 @@ def draw_regions(
 ) -> list[Region]:
     """Draw whole regions of a megabase until they hold a share of all bins and some bound ones.
 
+    They hold at most twice the share, or one megabase where that is more, and never all bound bins
+    of a task: one that is bound in a single megabase has none in them.
+
     Parameters
     ----------
     files : sequence of TileFile
@@ -47,15 +50,45 @@ def draw_regions(
             "--validate REGIONS or --validate TILES"
         )
     places = sorted(counts)
-    wanted = share * sum(counts.values(), np.zeros(1, np.int64))
-    drawn: list[tuple[str, int]] = []
-    have = np.zeros_like(wanted)
-    for index in np.random.default_rng(seed).permutation(len(places))[:-1]:
-        if (have >= wanted).all():
-            break
-        drawn.append(places[index])
-        have = have + counts[places[index]]
-    return [Region(contig, at * BLOCK, (at + 1) * BLOCK) for contig, at in sorted(drawn)]
+    drawn = draw_rows(np.stack([counts[place] for place in places]), share, seed)
+    held_out = (places[row] for row in drawn)
+    return [Region(contig, at * BLOCK, (at + 1) * BLOCK) for contig, at in held_out]
+
+
+def draw_rows(counts: npt.NDArray[np.int64], share: float, seed: int) -> list[int]:
+    """Draw rows of a table until each column's sum reaches a share of what all rows hold.
+
+    The columns with the least come first, so that what is rare is not left to chance, and the first
+    column last.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (rows, columns), int64
+    share : float
+    seed : int
+
+    Returns
+    -------
+    list of int
+        In order. No column has all it holds in them, nor more than twice the share or what one row
+        has; so that a share may not be reached.
+    """
+    totals = counts.sum(axis=0)
+    wanted = share * totals
+    most = np.minimum(np.maximum(2 * wanted, counts.max(axis=0)), np.maximum(totals - 1, 0))
+    order = np.random.default_rng(seed).permutation(len(counts))
+    columns = 1 + np.argsort(totals[1:], kind="stable")
+    drawn: list[int] = []
+    have = np.zeros_like(totals)
+    for column in [*columns.tolist(), 0]:
+        for row in order.tolist():
+            if have[column] >= wanted[column]:
+                break
+            held = have + counts[row]
+            if row not in drawn and counts[row, column] and (held <= most).all():
+                drawn.append(row)
+                have = held
+    return sorted(drawn) or [int(order[0])]
 
 
 def _by_megabase(

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import BinaryIO, Literal
 
+from tfbind.errors import InputError
 from tfbind.settings import Settings
 
 
@@ -69,6 +70,18 @@ class History:
         return count >= settings.epochs or count - self.best >= settings.patience
 
 
+COLUMNS = (
+    "epoch",
+    "seconds",
+    "bins_per_second",
+    "loss",
+    "validation_loss",
+    "validation_auprc",
+)
+AREA = "auprc_"
+"""What a column's name begins with that holds the AUPRC of a task."""
+
+
 def history_csv(history: History, tasks: Sequence[str]) -> str:
     """Write a history as a table with a header and a line for each epoch, separated by commas.
 
@@ -76,8 +89,7 @@ def history_csv(history: History, tasks: Sequence[str]) -> str:
     there is none.
     """
     several = tasks if len(tasks) > 1 else ()
-    names = ["epoch", "seconds", "bins_per_second", "loss", "validation_loss", "validation_auprc"]
-    lines = [",".join([*names, *(f"auprc_{task}" for task in several)])]
+    lines = [",".join([*COLUMNS, *(AREA + task for task in several)])]
     for one in history.epochs:
         values = [
             one.seconds,
@@ -90,3 +102,44 @@ def history_csv(history: History, tasks: Sequence[str]) -> str:
         shown = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
         lines.append(",".join([str(one.number), *shown]))
     return "\n".join(lines) + "\n"
+
+
+def read_history(stream: BinaryIO, path: str, best: int) -> tuple[History, tuple[str, ...]]:
+    """Read what `history_csv` wrote.
+
+    Parameters
+    ----------
+    stream : binary file
+    path : str
+        Its name, for messages.
+    best : int
+        The epoch that was kept.
+
+    Returns
+    -------
+    history : History
+    tasks : tuple of str
+        That have a column; none if there is only one task.
+
+    Raises
+    ------
+    InputError
+        If it is no such table, or lacks the epoch that was kept.
+    """
+    try:
+        header, *lines = stream.read().decode().splitlines()
+        epochs = [_epoch(line.split(",")) for line in lines]
+    except ValueError as error:
+        raise InputError("is no history of training", path=path) from error
+    names = header.split(",")
+    whole = [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+    if tuple(names[: len(COLUMNS)]) != COLUMNS or not whole or not 1 <= best <= len(epochs):
+        raise InputError(f"is no history of training with epoch {best}", path=path)
+    return History(epochs, best), tuple(name.removeprefix(AREA) for name in names[len(COLUMNS) :])
+
+
+def _epoch(fields: Sequence[str]) -> Epoch:
+    seconds, rate, loss, validation_loss, auprc, *areas = (
+        float(field or "nan") for field in fields[1:]
+    )
+    return Epoch(int(fields[0]), seconds, loss, validation_loss, auprc, rate, tuple(areas))

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import keras
 import numpy as np
@@ -23,6 +24,9 @@ Doubles = npt.NDArray[np.float64]
 
 PENALTY = 1.0
 """What the squares of the coefficients of standardised features, halved, weigh beside the bins."""
+
+BLOCK = 1 << 14
+"""Bins whose features are standardised, in double precision, at a time."""
 
 MOST_STEPS = 100
 SMALL = 1e-10
@@ -62,7 +66,8 @@ def fit(
     """Fit the network `naive` to the open bins of the training tiles, in one epoch.
 
     Each task has a regression of its own, by Newton's method. Closed bins get the floor: their own
-    log-odds, or the lowest score of an open bin if that is lower.
+    log-odds, or the lowest score of an open bin if that is lower. The features of open bins are
+    held, 4 bytes each, up to three times while they are gathered and parted by task.
 
     Parameters
     ----------
@@ -107,7 +112,8 @@ def _fitted(bins: _Bins, task: int, name: str) -> tuple[list[float], float]:
         )
     features, weights = bins.features[used], bins.weights[used, task].astype(np.float64)
     line = regression(features, labels, weights)
-    logits = features @ line[:-1] + line[-1]
+    parts = [features[one] @ line[:-1] + line[-1] for one in _blocks(len(features))]
+    logits = np.concatenate(parts)
     unbound, bound = bins.closed[task] + 0.5  # half a bin of each keeps the floor finite
     floor = min(float(np.log(bound / unbound)), float(logits.min()))
     loss = float(weights @ (np.logaddexp(0, logits) - labels * logits))
@@ -128,7 +134,7 @@ def _gathered(table: Table, on_step: Callable[[int, float], None]) -> _Bins:
         for bound in (0, 1):
             closed[:, bound] += np.where(labels == bound, weights, 0).sum(axis=0, dtype=np.float64)
         count += int((truth[:, tasks:] > 0).sum())
-        on_step(len(truth), math.log(2))  # the loss of coefficients of 0
+        on_step(len(truth), math.nan)
     features, truth = (np.concatenate(column) for column in zip(*kept, strict=True))
     return _Bins(features, truth[:, :tasks], truth[:, tasks:], closed, count)
 
@@ -152,38 +158,82 @@ def regression(features: npt.NDArray[np.floating], labels: Doubles, weights: Dou
     ndarray, shape (features + 1,), float64
         A coefficient for each feature as it was given, and the constant: natural log-odds.
     """
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
-    deviation[deviation == 0] = 1
-    known = np.column_stack([(features - mean) / deviation, np.ones(len(features))])
+    standard = _Standard.of(features)
     weights = weights / weights.mean()
     penalty = np.append(np.full(features.shape[1], PENALTY), 0.0)
-    line = np.zeros(known.shape[1])
+    line = np.zeros(len(penalty))
     share = np.average(labels, weights=weights)
     line[-1] = np.log(share / (1 - share))
-    cost = _cost(known, labels, weights, penalty, line)
+    cost = _cost(standard, labels, weights, penalty, line)
     for _ in range(MOST_STEPS):
-        odds = _probability(known @ line)
-        gradient = known.T @ (weights * (odds - labels)) + penalty * line
-        curved = (known * (weights * odds * (1 - odds))[:, None]).T @ known + np.diag(penalty)
+        gradient, curved = _slopes(standard, labels, weights, penalty, line)
         step = np.linalg.solve(curved, gradient)
         # Far from the end a whole step may lead uphill.
-        while (new := _cost(known, labels, weights, penalty, line - step)) > cost + SMALL * cost:
+        while (new := _cost(standard, labels, weights, penalty, line - step)) > cost + SMALL * cost:
             step /= 2
         line, settled, cost = line - step, cost - new <= SMALL * cost, new
         if settled:
             break
-    line[:-1] /= deviation
-    line[-1] -= line[:-1] @ mean
+    line[:-1] /= standard.deviation
+    line[-1] -= line[:-1] @ standard.mean
     return line
 
 
+@dataclass(frozen=True)
+class _Standard:
+    """Features with a mean of 0 and a deviation of 1, and a 1 behind them, made as needed.
+
+    Attributes
+    ----------
+    features : ndarray, shape (n, features)
+        As they were given.
+    mean, deviation : ndarray, shape (features,), float64
+    """
+
+    features: npt.NDArray[np.floating]
+    mean: Doubles
+    deviation: Doubles
+
+    @classmethod
+    def of(cls, features: npt.NDArray[np.floating]) -> Self:
+        """Measure features."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        squares = sum(((features[one] - mean) ** 2).sum(axis=0) for one in _blocks(len(features)))
+        deviation = np.sqrt(squares / len(features))
+        deviation[deviation == 0] = 1
+        return cls(features, mean, deviation)
+
+    def __iter__(self) -> Iterator[tuple[slice, Doubles]]:
+        for one in _blocks(len(self.features)):
+            known = np.ones((len(self.features[one]), len(self.mean) + 1))
+            known[:, :-1] = (self.features[one] - self.mean) / self.deviation
+            yield one, known
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(first, first + BLOCK) for first in range(0, count, BLOCK))
+
+
+def _slopes(
+    standard: _Standard, labels: Doubles, weights: Doubles, penalty: Doubles, line: Doubles
+) -> tuple[Doubles, Doubles]:
+    """Give the first and the second derivatives of the cost."""
+    gradient, curved = penalty * line, np.diag(penalty)
+    for one, known in standard:
+        odds = _probability(known @ line)
+        gradient += known.T @ (weights[one] * (odds - labels[one]))
+        curved += (known * (weights[one] * odds * (1 - odds))[:, None]).T @ known
+    return gradient, curved
+
+
 def _cost(
-    known: Doubles, labels: Doubles, weights: Doubles, penalty: Doubles, line: Doubles
+    standard: _Standard, labels: Doubles, weights: Doubles, penalty: Doubles, line: Doubles
 ) -> float:
-    logits = known @ line
-    losses = np.logaddexp(0, logits) - labels * logits
-    return float(weights @ losses + penalty @ line**2 / 2)
+    cost = penalty @ line**2 / 2
+    for one, known in standard:
+        logits = known @ line
+        cost += weights[one] @ (np.logaddexp(0, logits) - labels[one] * logits)
+    return float(cost)
 
 
 def _probability(logits: Doubles) -> Doubles:

@@ -7,8 +7,8 @@ from keras import ops
 
 from tfbind.networks.heads import Learnt
 
-SMALLEST = 1e-7
-"""Probabilities count as at least this, so that every logarithm is a number."""
+NOTHING = -1e30
+"""The logarithm of a probability of 0, of which gradients are numbers."""
 
 Loss = Callable[[Any, Any], Any]
 
@@ -22,54 +22,63 @@ def cross_entropy(learnt: Learnt, focus: float = 0.0) -> Loss:
         Says what the network gives.
     focus : float
         The gamma of the focal loss, -(1 - p)^gamma ln(p), where p is the probability of what is
-        true (Lin et al. 2017, equation 4); 0: plain cross-entropy.
+        true (Lin et al. 2017, equation 4), 0 or more; 0: plain cross-entropy.
 
     Returns
     -------
     callable
         From truth, shape (batch, bins, 2 * tasks), float32 (labels of 0 or 1, then weights, of
-        which 0 leaves a bin out), and what the network gives, to a scalar, nats: the weighted sum
-        over the count of weights that are not 0.
+        which 0 leaves a bin out), and the logits that the network gives, to a scalar, nats: the
+        weighted sum over the count of weights that are not 0. However sure a network is, and
+        however wrong, loss and gradient are numbers, and the gradient is not 0 where it is wrong.
     """
 
     def loss(truth: Any, given: Any) -> Any:
         labels, weights = ops.split(truth, 2, axis=-1)
-        true, weights = probability_of_truth(learnt, labels, weights, given)
-        true = ops.clip(true, SMALLEST, 1.0)
-        losses = -ops.log(true)
-        losses = losses * ops.power(1.0 - true, focus) if focus else losses
+        true, false, weights = of_truth(learnt, labels, weights, given)
+        losses = -true * ops.exp(focus * false) if focus else -true
         counted = ops.sum(ops.cast(weights > 0, "float32"))
         return ops.sum(losses * weights) / ops.maximum(counted, 1.0)
 
     return loss
 
 
-def probability_of_truth(learnt: Learnt, labels: Any, weights: Any, given: Any) -> tuple[Any, Any]:
-    """Give the probability that a network gives to what is true, and what that weighs.
+def of_truth(learnt: Learnt, labels: Any, weights: Any, logits: Any) -> tuple[Any, Any, Any]:
+    """Give the logarithm of the probability that a network gives to what is true.
 
     Parameters
     ----------
     learnt : Learnt
     labels, weights : tensor, shape (batch, bins, tasks), float32
-    given : tensor
+    logits : tensor
         Of the shape that `learnt` says.
 
     Returns
     -------
-    true, weights : tensor
-        Of one shape, (batch, bins, ...).
+    true, false, weights : tensor
+        Of one shape, (batch, bins, ...): ln(p), ln(1 - p), and what they weigh.
     """
     if learnt.kind == "exclusive":
         background = 1.0 - ops.max(labels, axis=-1, keepdims=True)
-        true = ops.sum(ops.concatenate([background, labels], axis=-1) * given, axis=-1)
+        is_true = ops.concatenate([background, labels], axis=-1) > 0
         # A bin of no task counts once, if it is of none for certain; others as their task does.
         certain = ops.min(weights, axis=-1)
-        return true, ops.where(background[..., 0] > 0, certain, ops.max(labels * weights, axis=-1))
+        bound = ops.max(labels * weights, axis=-1)
+        return *_parted(logits, is_true), ops.where(background[..., 0] > 0, certain, bound)
     if learnt.kind == "nodes":
-        classes = learnt.count
-        unbound, bound = given[..., classes - 2 :: classes], given[..., classes - 1 :: classes]
-        return labels * bound + (1.0 - labels) * unbound, weights
+        batch, bins, tasks = ops.shape(labels)
+        logits = ops.reshape(logits, (batch, bins, tasks, learnt.count))
+        truth = ops.cast(labels, "int32") + learnt.count - 2
+        return *_parted(logits, ops.one_hot(truth, learnt.count) > 0), weights
     if learnt.kind == "members":
         labels = ops.tile(labels, (1, 1, learnt.count))
         weights = ops.tile(weights, (1, 1, learnt.count))
-    return labels * given + (1.0 - labels) * (1.0 - given), weights
+    towards = (2.0 * labels - 1.0) * logits
+    return -ops.softplus(-towards), -ops.softplus(towards), weights
+
+
+def _parted(logits: Any, is_true: Any) -> tuple[Any, Any]:
+    """Add up the probabilities of classes that are true, and of the others, as logarithms."""
+    known = ops.log_softmax(logits, axis=-1)
+    true = ops.logsumexp(ops.where(is_true, known, NOTHING), axis=-1)
+    return true, ops.logsumexp(ops.where(is_true, NOTHING, known), axis=-1)

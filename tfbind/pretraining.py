@@ -7,7 +7,7 @@ each bin, and then, with new last layers, to labels.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from tfbind.batches import Batch, Batcher, training_batches, validation_batches
 from tfbind.channels.base import Array
 from tfbind.contract import Input
 from tfbind.errors import InputError, three
+from tfbind.genome import ContigNames
 from tfbind.losses import Loss
 from tfbind.networks import scans
 from tfbind.networks.heads import LOGITS, Learnt, learnt_of
@@ -25,7 +26,7 @@ from tfbind.pieces import Pieces
 from tfbind.settings import Settings
 from tfbind.signal import Signal
 from tfbind.tilesets import TileSet
-from tfbind.training import DivergedError, one_epoch
+from tfbind.training import DivergedError, compiled, one_epoch
 
 Key = tuple[str, str]
 """A cell type and a task."""
@@ -88,6 +89,8 @@ class Strengths:
         By cell type and task.
     scales : mapping of (str, str) to Scale, optional
         Of these tracks, by which they are standardised.
+    alias, prefix
+        How contigs of the tiles are found in the tracks, as in `genome.ContigNames`.
 
     Raises
     ------
@@ -96,18 +99,32 @@ class Strengths:
     """
 
     def __init__(
-        self, tiles: TileSet, tracks: Tracks, scales: Mapping[Key, Scale] | None = None
+        self,
+        tiles: TileSet,
+        tracks: Tracks,
+        scales: Mapping[Key, Scale] | None = None,
+        *,
+        alias: Mapping[str, str] | None = None,
+        prefix: Literal["add", "strip"] | None = None,
     ) -> None:
         self._tiles, self._tracks, self._scales = tiles, tracks, scales or {}
-        for (cell, _), signal in tracks.items():
+        # A piece is read once for all passes: a seek in a bigWig for each would cost a fifth of a
+        # step. Its pages come to be as they are filled.
+        self._values = np.zeros((tiles.pieces, len(tiles.tasks), tiles.bins), np.float32)
+        self._rows: dict[int, int] = {}
+        self._names = {
+            key: ContigNames(tuple(signal.sizes), signal.path, alias or {}, prefix)
+            for key, signal in tracks.items()
+        }
+        for (cell, _), names in self._names.items():
             contigs = [
                 name for file in tiles.files if file.contents.cell == cell for name in file.contigs
             ]
-            if contigs and not set(contigs) & set(signal.sizes):
+            if contigs and not any(map(names.find, contigs)):
                 raise InputError(
                     f"has none of the contigs of the tiles of {cell}: they name {three(contigs)}, "
-                    f"this file {three(signal.sizes)}",
-                    path=signal.path,
+                    f"this file {three(names.known)}; give --alias FILE or --chr-prefix add|strip",
+                    path=names.path,
                 )
 
     def __call__(self, pieces: Pieces) -> tuple[Values, Values]:
@@ -119,29 +136,35 @@ class Strengths:
             Ambiguous bins weigh as much as all others; 0 weigh what only fills, tasks without a
             track and contigs that a track lacks.
         """
-        strengths = np.zeros(pieces.weights.shape, np.float32)
-        weights = np.zeros_like(strengths)
+        weights = np.zeros(pieces.weights.shape, np.float32)
         present = pieces.weights.max(axis=1)
-        for piece, row, key in self._covered(pieces):
-            scale = self._scales.get(key, Scale())
-            found = self._means(self._tracks[key], pieces, piece)
-            strengths[piece, row] = (found - scale.mean) / scale.deviation
-            weights[piece, row] = present[piece]
-        return strengths, weights
-
-    def _covered(self, pieces: Pieces) -> Iterator[tuple[int, int, Key]]:
-        """Give the pieces and tasks of which there is a track, and its key."""
+        places = (pieces.files.astype(np.int64) << 24 | pieces.contigs) << 32 | pieces.starts
+        rows = np.array([self._rows.get(place, -1) for place in places.tolist()], np.int64)
         for piece in range(len(pieces)):
-            file = self._tiles.files[pieces.files[piece]]
-            for row, task in enumerate(self._tiles.tasks):
-                key = (file.contents.cell, task)
-                contig = file.contigs[pieces.contigs[piece]]
-                if key in self._tracks and contig in self._tracks[key].sizes:
-                    yield piece, row, key
+            covered = self._covered(pieces, piece)
+            weights[piece, [task for task, _, _ in covered]] = present[piece]
+            if rows[piece] < 0:
+                place = int(places[piece])
+                rows[piece] = row = self._rows.setdefault(place, len(self._rows))
+                for task, key, contig in covered:
+                    self._values[row, task] = self._read(key, contig, pieces, piece)
+        return self._values[rows], weights
 
-    def _means(self, signal: Signal, pieces: Pieces, piece: int) -> Values:
+    def _covered(self, pieces: Pieces, piece: int) -> list[tuple[int, Key, str]]:
+        """Give the tasks of a piece of which there is a track, its key and its contig's name."""
         file = self._tiles.files[pieces.files[piece]]
-        geometry, contig = file.contents.geometry, file.contigs[pieces.contigs[piece]]
+        contig = file.contigs[pieces.contigs[piece]]
+        found = []
+        for task, name in enumerate(self._tiles.tasks):
+            key = (file.contents.cell, name)
+            known = self._names[key].find(contig) if key in self._names else None
+            if known is not None:
+                found.append((task, key, known))
+        return found
+
+    def _read(self, key: Key, contig: str, pieces: Pieces, piece: int) -> Values:
+        signal, scale = self._tracks[key], self._scales.get(key, Scale())
+        geometry = self._tiles.files[pieces.files[piece]].contents.geometry
         firsts = geometry.stride * np.arange(pieces.weights.shape[2])
         start = int(pieces.starts[piece])
         values = signal.values(contig, start, start + int(firsts[-1]) + geometry.size)
@@ -153,23 +176,31 @@ class Strengths:
                 "ChIP signal of 0 or more, such as fold change over control",
                 path=signal.path,
             )
-        return np.asarray(np.log1p(means), np.float32)
+        return np.asarray((np.log1p(means) - scale.mean) / scale.deviation, np.float32)
 
 
-def fitted_scales(tiles: TileSet, tracks: Tracks) -> dict[Key, Scale]:
+def fitted_scales(
+    tiles: TileSet,
+    tracks: Tracks,
+    *,
+    alias: Mapping[str, str] | None = None,
+    prefix: Literal["add", "strip"] | None = None,
+) -> dict[Key, Scale]:
     """Take mean and deviation of each track over a sample of the training bins.
 
     Parameters
     ----------
     tiles : TileSet
     tracks : mapping of (str, str) to Signal
+    alias, prefix
+        As `Strengths` takes them.
 
     Raises
     ------
     InputError
         If a track does not vary there.
     """
-    strengths_of = Strengths(tiles, tracks)
+    strengths_of = Strengths(tiles, tracks, alias=alias, prefix=prefix)
     index = np.unique(np.linspace(0, tiles.pieces - 1, SAMPLE).astype(np.int64))
     sums = {key: np.zeros(3) for key in tracks}
     for first in range(0, len(index), READ_AT_ONCE):
@@ -248,6 +279,9 @@ def pretrain(
     epochs: int,
     on_step: Callable[[int, float], None] = lambda bins, error: None,
     on_pass: Callable[[Pass], None] = lambda one: None,
+    *,
+    alias: Mapping[str, str] | None = None,
+    prefix: Literal["add", "strip"] | None = None,
 ) -> Pretrained:
     """Fit a network to ChIP signal, and leave it with the weights of the best pass.
 
@@ -270,18 +304,20 @@ def pretrain(
         Told the bins of each step and the pass's error so far.
     on_pass : callable
         Told each pass.
+    alias, prefix
+        As `Strengths` takes them.
 
     Raises
     ------
     InputError
         If a track cannot be learnt, or validation has none of it, or the error is no number.
     """
-    scales = fitted_scales(training, tracks)
+    scales = fitted_scales(training, tracks, alias=alias, prefix=prefix)
     windows = None if scans(model) else training.files[0].contents.geometry
     ones = np.ones(len(training.tasks), np.float32)
 
     def batcher(tiles: TileSet) -> StrengthBatcher:
-        strengths = Strengths(tiles, tracks, scales)
+        strengths = Strengths(tiles, tracks, scales, alias=alias, prefix=prefix)
         return StrengthBatcher(inputs, ones, "drop", windows, strengths=strengths)
 
     learner, fresh = _learner(model, settings)
@@ -294,6 +330,8 @@ def pretrain(
         batches = training_batches(training, made, settings.batch, settings.both_strands, rng)
         error = _fitted_error(learner, batches, on_step)
         measured = _error(learner, validation_batches(validation, chooser, settings.batch))
+        if not np.isfinite(measured):
+            raise _no_number()
         one = Pass(number, time.monotonic() - began, error, measured)
         passes.append(one)
         if measured < best.validation_error:
@@ -315,7 +353,7 @@ def _learner(
     mark = learnt_of(model)[1]
     learner = keras.Model(model.inputs, layer.output)
     optimiser = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip or None)
-    learner.compile(optimiser, squared_error(mark), jit_compile=False)
+    learner.compile(optimiser, squared_error(mark), jit_compile=compiled())
     return learner, [(one, one.get_weights()) for one in _last(layer)]
 
 
@@ -333,9 +371,11 @@ def _fitted_error(
     try:
         return one_epoch(learner, batches, on_step)[0]
     except DivergedError:
-        raise InputError(
-            "the error is no number in pretraining; give a smaller --learning-rate"
-        ) from None
+        raise _no_number() from None
+
+
+def _no_number() -> InputError:
+    return InputError("the error is no number in pretraining; give a smaller --learning-rate")
 
 
 def _error(learner: keras.Model, batches: Iterable[Batch]) -> float:

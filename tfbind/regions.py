@@ -211,6 +211,26 @@ class Cover:
         found = nearest < len(self._starts)
         return found & (self._starts[np.minimum(nearest, len(self._starts) - 1)] < ends)
 
+    def holds(
+        self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Tell which intervals have all their bases in the cover.
+
+        Parameters
+        ----------
+        starts, ends : ndarray, shape (n,), int64, base pairs
+
+        Returns
+        -------
+        ndarray, shape (n,), bool
+        """
+        if not len(self._starts):
+            return np.zeros(len(starts), np.bool_)
+        nearest = np.searchsorted(self._ends, starts, "right")
+        found = nearest < len(self._starts)
+        nearest = np.minimum(nearest, len(self._starts) - 1)
+        return found & (self._starts[nearest] <= starts) & (ends <= self._ends[nearest])
+
 
 class IntervalSet:
     """The bases that a file of intervals covers, asked for by intervals of another file.
@@ -285,3 +305,12 @@ class RegionSet:
         ndarray, shape (n,), bool
         """
         return self._cover.overlaps(*self.axis.place(batch))
+
+    def covers(self, batch: Located) -> npt.NDArray[np.bool_]:
+        """Tell which intervals lie inside: each base is in a region.
+
+        Returns
+        -------
+        ndarray, shape (n,), bool
+        """
+        return self._cover.holds(*self.axis.place(batch))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tfbind.hardest import Hardest, Held, Scores
+from tfbind.hardest import Candidates, Hardest, Held
 from tfbind.intervals import Intervals, concatenate
 from tfbind.labels import BOUND, LETTERS, label_codes
 from tfbind.lines import whole_lines
@@ -150,7 +150,8 @@ class Sampler:
     holdout : RegionSet, optional
         Bins that overlap it are dropped.
     hardest : Hardest, optional
-        Keeps hard negatives among the others; what else is kept and drawn does not depend on it.
+        Is given scores of the candidates that `add` finds, and keeps hard negatives among them;
+        what else is kept and drawn does not depend on it.
 
     Attributes
     ----------
@@ -183,7 +184,7 @@ class Sampler:
         self._last: tuple[str, int, int] = ("", 0, -1)
         self._open: tuple[int, float] = (-1, np.inf)
 
-    def add(self, batch: Intervals, path: str, scores: Scores | None = None) -> None:
+    def add(self, batch: Intervals, path: str) -> Candidates | None:
         """Read a batch of bins; how the input is cut into batches changes nothing.
 
         Parameters
@@ -192,8 +193,12 @@ class Sampler:
             The columns beyond the third, if any, are labels.
         path : str
             The file, for messages.
-        scores : ndarray, shape (n, columns of the hardest), float32, optional
-            By which hard negatives are told.
+
+        Returns
+        -------
+        Candidates or None
+            The bins, neither held out nor kept for certain, whose scores the hardest wants; None if
+            there are none.
 
         Raises
         ------
@@ -201,7 +206,7 @@ class Sampler:
             At a label that is not U, A or B.
         """
         if not len(batch):
-            return
+            return None
         codes = label_codes(batch, path)
         held_out = self._overlaps(self._holdout, batch)
         keep = self._overlaps(self._accessible, batch) | (codes == BOUND).any(axis=1)
@@ -214,8 +219,13 @@ class Sampler:
         self._batches.append(_Kept(np.flatnonzero(keep), batch.text.filter(pa.array(keep))))
         self._count(codes[keep])
         self._draw_from(batch, others, codes)
-        if self._hardest is not None and scores is not None:
-            self._hardest.add(len(self._batches) - 1, batch.text, codes, others, scores)
+        if self._hardest is None:
+            return None
+        wanted = others & self._hardest.tells(codes)
+        rows = np.flatnonzero(wanted)
+        if not len(rows):
+            return None
+        return Candidates(len(self._batches) - 1, rows, batch.select(wanted), codes[wanted])
 
     @staticmethod
     def _overlaps(

@@ -60,8 +60,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("patience", 1), ("focus", 0), ("seed", 0), ("clip", 0)):
-            if not getattr(self, name) >= least:
-                raise RequestError(f"found {name} {getattr(self, name)}, expected {least} or more")
+            if not least <= getattr(self, name) < math.inf:
+                raise RequestError(
+                    f"found {name} {getattr(self, name)}, expected a finite number, {least} or more"
+                )
         if self.batch < PIECE or self.batch % PIECE:
             raise RequestError(f"found batch {self.batch}, expected a multiple of {PIECE} bins")
         if not 0 < self.learning_rate < math.inf:
@@ -82,6 +84,12 @@ class Settings:
             return self.learning_rate
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (number - 1) / self.epochs))
 
+
+ROWS = frozenset({"ambiguous", "both_strands", "seed", "bound_weight"})
+"""Settings that say which bins are learnt from and what they weigh."""
+
+READ: Mapping[str, frozenset[str]] = {"naive": ROWS, "boosted": ROWS}
+"""Settings that an architecture is fitted by, by its name; all, where it is not here."""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "best": {

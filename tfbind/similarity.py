@@ -152,31 +152,41 @@ class TileTrack(CellTrack):
         """Give means in bins, as `CellTrack` says, of those half under tiles or more."""
         size = -(-self.sizes[contig] // BIN)
         sums, counts = np.zeros(size), np.zeros(size, np.int64)
-        for file in self._files:
-            for start, values in self._tiles(file, contig, bins):
-                first, last = start // BIN, -(-(start + len(values)) // BIN)
-                cuts = np.maximum(np.arange(first, last) * BIN - start, 0)
-                sums[first:last] += np.add.reduceat(values, cuts, dtype=np.float64)
-                counts[first:last] += np.diff(cuts, append=len(values))
+        done = 0
+        for start, values in self._tiles(contig, bins):
+            # Neighbours overlap, and files may: each base counts once.
+            values = values[max(done - start, 0) :]
+            if not len(values):
+                continue
+            start = max(start, done)
+            done = start + len(values)
+            first, last = start // BIN, -(-done // BIN)
+            cuts = np.maximum(np.arange(first, last) * BIN - start, 0)
+            sums[first:last] += np.add.reduceat(values, cuts, dtype=np.float64)
+            counts[first:last] += np.diff(cuts, append=len(values))
         means = np.full(len(bins), np.nan)
         held = bins[bins < size]
         known = 2 * counts[held] >= BIN
         means[: len(held)][known] = sums[held][known] / counts[held][known]
         return means
 
-    def _tiles(
-        self, file: TileFile, contig: str, bins: Bins
-    ) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
-        """Give where the values of each tile that reaches into some bin begin, and the values."""
-        where, flank = spans(file), file.contents.geometry.flank
-        if contig not in where.contigs:
-            return
-        first = np.searchsorted(bins, (where.starts - flank) // BIN)
-        reaching = first < np.searchsorted(bins, (where.ends + flank) // BIN, "right")
-        here = where.codes == where.contigs.index(contig)
-        for index in np.flatnonzero(reaching & here).tolist():
-            start = int(where.starts[index]) - flank
-            values = file.tile(index).inputs[self._name]
+    def _tiles(self, contig: str, bins: Bins) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+        """Give where the values of each tile that reaches into some bin begin, and the values.
+
+        They ascend by where they begin.
+        """
+        found: list[tuple[int, int, int]] = []
+        for number, file in enumerate(self._files):
+            where, flank = spans(file), file.contents.geometry.flank
+            if contig not in where.contigs:
+                continue
+            first = np.searchsorted(bins, (where.starts - flank) // BIN)
+            reaching = first < np.searchsorted(bins, (where.ends + flank) // BIN, "right")
+            here = np.flatnonzero(reaching & (where.codes == where.contigs.index(contig)))
+            starts = (where.starts[here] - flank).tolist()
+            found += zip(starts, [number] * len(here), here.tolist(), strict=True)
+        for start, number, index in sorted(found):
+            values = self._files[number].tile(index).inputs[self._name]
             yield max(start, 0), values[max(-start, 0) :]
 
 

@@ -1,5 +1,6 @@
 """Where the weights of a network start: filters that are motifs."""
 
+import re
 from collections.abc import Sequence
 
 import keras
@@ -71,8 +72,10 @@ def most_informative(motif: Motif, width: int) -> tuple[int, int]:
     return first, first + length
 
 
-def start_from_motifs(model: keras.Model, motifs: Sequence[Motif], architecture: str) -> None:
+def start_from_motifs(model: keras.Model, motifs: Sequence[Motif], architecture: str) -> int:
     """Set the first filters of a network's first convolution; the others stay as they are.
+
+    Of an ensemble all members start so: what differs is their other filters and layers.
 
     Their response to random sequence is spread as Glorot's initialiser spreads that of the others
     (Glorot & Bengio 2010: weights of the variance 2 / (inputs + outputs)): none of the filters
@@ -86,20 +89,25 @@ def start_from_motifs(model: keras.Model, motifs: Sequence[Motif], architecture:
     architecture : str
         The network's name, for messages.
 
+    Returns
+    -------
+    int
+        How many networks were set: the members of an ensemble, or 1.
+
     Raises
     ------
     RequestError
         If the network has no convolution over the sequence, or fewer filters than motifs and
         reverse complements.
     """
-    kernels = [one.kernel for one in model.layers if one.name == CONVOLUTION]
-    if not kernels or kernels[0].shape[1:-1] != (4,):
+    first = re.compile(rf"{CONVOLUTION}(_\d+)?")
+    kernels = [one.kernel for one in model.layers if first.fullmatch(one.name)]
+    if not kernels or any(one.shape[1:-1] != (4,) for one in kernels):
         raise RequestError(
             f"the architecture {architecture!r} has no convolution over the sequence that could "
             "start from motifs; leave out --init"
         )
-    kernel = kernels[0].numpy().copy()
-    width, _, count = kernel.shape
+    width, _, count = kernels[0].shape
     if 2 * len(motifs) > count:
         raise RequestError(
             f"{len(motifs)} motif(s) and as many reverse complements make {2 * len(motifs)} "
@@ -108,5 +116,8 @@ def start_from_motifs(model: keras.Model, motifs: Sequence[Motif], architecture:
     glorot = 2 / (4 * width + count * width)
     # Of a weight's square about the mean of four, three quarters are left.
     filters = motif_filters(motifs, width, float(np.sqrt(0.75 * width * glorot)))
-    kernel[..., : len(filters)] = filters.transpose(1, 2, 0)
-    kernels[0].assign(kernel)
+    for one in kernels:
+        kernel = one.numpy().copy()
+        kernel[..., : len(filters)] = filters.transpose(1, 2, 0)
+        one.assign(kernel)
+    return len(kernels)

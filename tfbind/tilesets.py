@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
-from tfbind.contract import Distribution, Geometry, fed
+from tfbind.contract import Distribution, Geometry, Input, fed
 from tfbind.errors import InputError
 from tfbind.intervals import merged
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
@@ -141,22 +141,26 @@ class TileSet:
             file.release()
         return counts
 
-    def read(self, index: npt.NDArray[np.int64]) -> Pieces:
+    def read(self, index: npt.NDArray[np.int64], inputs: Iterable[Input] | None = None) -> Pieces:
         """Read some pieces.
 
         Parameters
         ----------
         index : ndarray, shape (n,), int64
             Which, in any order.
+        inputs : iterable of Input, optional
+            Which of the files' to read, by name; default: all.
         """
         contents, count = self.files[0].contents, len(index)
         weights = np.zeros((count, len(self.tasks), self.bins), np.uint8)
         labels = np.zeros_like(weights)
-        inputs = {
-            spec.name: np.repeat(channel(spec).blanks(contents.geometry.length(self.bins))[None],
-                                 count, axis=0)
-            for spec in fed(contents.inputs)
-        }  # fmt: skip
+        names = {spec.name for spec in (contents.inputs if inputs is None else inputs)}
+        specs = [spec for spec in fed(contents.inputs) if spec.name in names]
+        length = contents.geometry.length(self.bins)
+        values = {
+            spec.name: np.repeat(channel(spec).blanks(length)[None], count, axis=0)
+            for spec in specs
+        }
         files = np.searchsorted(self._firsts, index, side="right") - 1
         contigs, starts = np.zeros(count, np.int32), np.zeros(count, np.int64)
         for number in np.unique(files).tolist():
@@ -171,10 +175,10 @@ class TileSet:
                 if name in file.contents.experiments:
                     weights[which, row] = present
                     labels[which, row] = file.labels_of(name, tiles, firsts, self.bins)
-            for spec in fed(file.contents.inputs):
-                inputs[spec.name][which] = file.values(spec, tiles, firsts, self.bins)
+            for spec in specs:
+                values[spec.name][which] = file.values(spec, tiles, firsts, self.bins)
         signals = [file.contents.signals for file in self.files]
-        return Pieces(weights, labels, inputs, files, signals, contigs, starts)
+        return Pieces(weights, labels, values, files, signals, contigs, starts)
 
     def _places(
         self, number: int, index: npt.NDArray[np.int64]
@@ -340,8 +344,6 @@ def part_by_regions(
     for file in files:
         where, flank = spans(file), file.contents.geometry.flank
         outside.append(~held_out.overlaps(where.widened(2 * flank)))
-        first = Spans(where.contigs, where.codes, where.starts, where.starts + 1)
-        last = Spans(where.contigs, where.codes, where.ends - 1, where.ends)
-        inside.append(held_out.overlaps(first) & held_out.overlaps(last))
+        inside.append(held_out.covers(where))
     tasks = tasks_of(files) if tasks is None else tasks
     return TileSet(files, outside, tasks), TileSet(files, inside, tasks)

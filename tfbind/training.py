@@ -25,7 +25,7 @@ from tfbind.history import Epoch, History, history_csv
 from tfbind.labels import AMBIGUOUS, BOUND, UNBOUND
 from tfbind.losses import cross_entropy
 from tfbind.networks import scans
-from tfbind.networks.heads import learnt_of
+from tfbind.networks.heads import Kind, learnt_of
 from tfbind.pipeline import ahead
 from tfbind.settings import Ambiguous, BoundWeight, Settings
 from tfbind.tilesets import TileSet
@@ -38,6 +38,7 @@ __all__ = [
     "Settings",
     "Validator",
     "class_weights",
+    "compiled",
     "fit",
     "history_csv",
     "measurable",
@@ -47,8 +48,11 @@ __all__ = [
 ]
 
 
-class DivergedError(Exception):
-    """The loss is no number any more."""
+NO_NUMBER = "the loss is no number any more; give a smaller --learning-rate"
+
+
+class DivergedError(InputError):
+    """The loss or a score is no number any more."""
 
 
 class Measured(NamedTuple):
@@ -86,9 +90,16 @@ def _learnt_unbound(counts: npt.NDArray[np.int64], ambiguous: Ambiguous) -> npt.
     return counts[:, UNBOUND] + (counts[:, AMBIGUOUS] if ambiguous == "unbound" else 0)
 
 
-def _counted(truth: npt.NDArray[np.float32]) -> int:
-    """Count the labels that have a weight, of all tasks."""
-    return int((truth[..., truth.shape[-1] // 2 :] > 0).sum())
+def _counted(truth: npt.NDArray[np.float32], kind: Kind = "each") -> int:
+    """Count what the loss of a batch is the mean over: labels that have a weight, of all tasks.
+
+    Where classes exclude each other it is bins, as in `losses.of_truth`.
+    """
+    labels, weights = np.split(truth, 2, axis=-1)
+    if kind == "exclusive":
+        theirs = (labels * weights).max(axis=-1)
+        weights = np.where(labels.any(axis=-1), theirs, weights.min(axis=-1))
+    return int((weights > 0).sum())
 
 
 class Validator:
@@ -105,15 +116,25 @@ class Validator:
         mark = learnt_of(model)[1]
         self._both = keras.Model(model.inputs, [mark.output, model.output])
         self._loss = cross_entropy(mark, focus)
+        self._kind = mark.kind
 
     def __call__(self, batches: Iterable[Batch]) -> Measured:
-        """Measure once."""
+        """Measure once.
+
+        Raises
+        ------
+        DivergedError
+            If a score or the loss is no number.
+        """
         total, counted = 0.0, 0
         labels, scores = [], []
         for inputs, truth in batches:
             learnt, predicted = self._both.predict_on_batch(inputs)
-            total += float(self._loss(truth, learnt)) * _counted(truth)
-            counted += _counted(truth)
+            count = _counted(truth, self._kind)
+            total += float(self._loss(truth, learnt)) * count
+            if not (np.isfinite(total) and np.isfinite(predicted).all()):
+                raise DivergedError(NO_NUMBER)
+            counted += count
             truth = truth.reshape(-1, truth.shape[-1])
             tasks = truth.shape[1] // 2
             labels.append(np.where(truth[:, tasks:] > 0, truth[:, :tasks], -1).astype(np.int8))
@@ -136,7 +157,7 @@ def _areas(labels: npt.NDArray[np.int8], scores: Array) -> tuple[float, ...]:
 
 
 def validate(model: keras.Model, batches: Iterable[Batch], focus: float = 0.0) -> Measured:
-    """Score tiles and compare with their labels; parameters are those of `Validator`."""
+    """Score tiles and compare with their labels; parameters and errors are as of `Validator`."""
     return Validator(model, focus)(batches)
 
 
@@ -224,14 +245,13 @@ class _Run:
         self._rng = np.random.default_rng(settings.seed)
         self._validator = Validator(model, settings.focus)
         self._learner, mark = learnt_of(model)
+        self._kind = mark.kind
         self._optimiser = keras.optimizers.Adam(
             settings.learning_rate, global_clipnorm=settings.clip or None
         )
         self._optimiser.build(self._learner.trainable_variables)
         loss = cross_entropy(mark, settings.focus)
-        # TensorFlow is slower so; JAX without it runs operation by operation.
-        compiled = keras.backend.backend() == "jax"
-        self._learner.compile(self._optimiser, loss, jit_compile=compiled)
+        self._learner.compile(self._optimiser, loss, jit_compile=compiled())
 
     def epoch(self, number: int, on_step: Callable[[int, float], None]) -> Epoch:
         """Fit to the training tiles once, and measure on the validation tiles."""
@@ -240,7 +260,7 @@ class _Run:
         batches = training_batches(
             self._training, self._batcher, settings.batch, settings.both_strands, self._rng
         )
-        loss, bins = one_epoch(self._learner, batches, on_step)
+        loss, bins = one_epoch(self._learner, batches, on_step, self._kind)
         learnt = time.monotonic() - began
         chosen = validation_batches(self._validation, self._chooser, settings.batch)
         measured = self._validator(_watched(chosen, lambda: on_step(0, loss)))
@@ -276,20 +296,53 @@ def _watched(batches: Iterable[Batch], look: Callable[[], None]) -> Iterator[Bat
         yield batch
 
 
+def compiled() -> bool:
+    """Tell whether XLA is to compile steps: JAX runs operation by operation without it.
+
+    TensorFlow is slower with it.
+    """
+    backend: str = keras.backend.backend()
+    return backend == "jax"
+
+
 def one_epoch(
     model: keras.Model,
     batches: Iterator[Batch],
     on_step: Callable[[int, float], None],
+    kind: Kind = "each",
 ) -> tuple[float, int]:
-    """Fit to batches; give the mean loss and how many bins there were."""
+    """Fit to batches once.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    batches : iterator of Batch
+    on_step : callable
+        Told the bins of each step, with those of no weight, and the mean loss so far.
+    kind : str
+        Of `heads.Learnt`.
+
+    Returns
+    -------
+    loss : float
+        The mean.
+    bins : int
+        That have a weight for a task or more.
+
+    Raises
+    ------
+    DivergedError
+        If the loss is no number.
+    """
     total, used, bins = 0.0, 0, 0
     for inputs, truth in ahead(batches, PREFETCHED):
-        counted = _counted(truth)
+        counted = _counted(truth, kind)
         total += float(model.train_on_batch(*_filled(inputs, truth))) * counted
         if not np.isfinite(total):
-            raise DivergedError
+            raise DivergedError(NO_NUMBER)
         used += counted
-        bins += truth.shape[0] * truth.shape[1]
+        bins += int(truth[..., truth.shape[-1] // 2 :].any(axis=-1).sum())
         on_step(truth.shape[0] * truth.shape[1], total / max(used, 1))
     return total / max(used, 1), bins
 

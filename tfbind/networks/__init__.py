@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any
 
 import keras
 
@@ -31,8 +29,8 @@ class Architecture:
         Sources of the inputs that it was published with, such as sequence and signal.
     geometry : Geometry
     tasks : int
-    fitted_by : str
-        The module whose `fit` finds its weights. It is named, not given, as it imports this one.
+    by_gradient : bool
+        It is fitted by gradient descent, step by step. `tfbind.fits` knows what fits the others.
     """
 
     build: Callable[..., keras.Model]
@@ -40,13 +38,7 @@ class Architecture:
     inputs: tuple[str, ...] = ("sequence", "signal")
     geometry: Geometry = field(default_factory=Geometry)
     tasks: int = 1
-    fitted_by: str = "tfbind.training"
-
-    @property
-    def fit(self) -> Callable[..., Any]:
-        """What finds the weights of such a network; called as `training.fit`."""
-        fit: Callable[..., Any] = import_module(self.fitted_by).fit
-        return fit
+    by_gradient: bool = True
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -108,13 +100,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         naive,
         "logistic regression on known motifs and signal of open bins (ENCODE-DREAM, 2016)",
         ("sequence", "motif", "signal"),
-        fitted_by="tfbind.logistic",
+        by_gradient=False,
     ),
     "boosted": Architecture(
         boosted,
         "gradient-boosted trees on motifs, signal, G+C and shape in steps of 50 bp",
         ("sequence", "motif", "signal", "shape"),
-        fitted_by="tfbind.boosting",
+        by_gradient=False,
     ),
 }
 

@@ -8,9 +8,8 @@ from typing import Any
 from keras import layers
 
 from tfbind.contract import Geometry
-from tfbind.errors import InputError
 from tfbind.networks.entries import Entry
-from tfbind.networks.layers import PerBin
+from tfbind.networks.layers import PerBin, joined
 from tfbind.networks.rows import Rows
 
 
@@ -57,11 +56,6 @@ def gathered(
     sequence : callable
         From the entry of the sequence to its features, shape (batch, bins, features).
     sizes : Sizes
-
-    Raises
-    ------
-    InputError
-        If there is nothing along the genome.
     """
     parts, vectors = [], []
     for entry in entered:
@@ -73,10 +67,8 @@ def gathered(
             parts.append(sequence(entry))
         else:
             parts.append(_convolved(entry, geometry, sizes))
-    if not parts:
-        raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
     parts += [PerBin()([one, parts[0]]) for one in vectors]
-    return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+    return joined(parts)
 
 
 def block(features: Any, units: int, dropout: float) -> Any:

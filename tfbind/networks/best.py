@@ -18,8 +18,9 @@ from tfbind.contract import Geometry, Input
 from tfbind.errors import InputError, RequestError
 from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import CONVOLUTION, members
-from tfbind.networks.layers import PerBin
-from tfbind.networks.rows import Rows
+from tfbind.networks.layers import PerBin, joined
+from tfbind.networks.ranges import ranged
+from tfbind.networks.rows import Rows, beside
 
 RARE = -4.0
 """Where logits start: few bins are bound."""
@@ -48,8 +49,8 @@ class _Maps:
 
     Attributes
     ----------
-    bases : Rows
-        The one-hot sequence, a row a base; None without a sequence.
+    bases, composition : Rows
+        The one-hot sequence, a row a base, and its means, as the others; None without a sequence.
     motifs, tracks : list of Rows
         Scores of motifs, the best in a row; other tracks, the mean.
     highest, means : list of Rows
@@ -59,6 +60,7 @@ class _Maps:
     """
 
     bases: Rows | None
+    composition: Rows | None
     motifs: list[Rows]
     tracks: list[Rows]
     highest: list[Rows]
@@ -66,6 +68,7 @@ class _Maps:
     vectors: list[Any]
 
 
+@ranged(filters=0, units=2, from_sequence=0)
 def best(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -111,7 +114,7 @@ def best(
     InputError
         If the window is too small.
     RequestError
-        If no task is left, or there is no sequence, for `from_sequence`.
+        If no task is left, or there is no sequence, for `from_sequence`; or if a size is too small.
     """
     ends, entered = entries(inputs, geometry)
     if from_sequence and not (from_sequence < tasks and "sequence" in {e.source for e in entered}):
@@ -119,7 +122,8 @@ def best(
             f"found from_sequence = {from_sequence} of {tasks} tasks, expected fewer than all, and "
             "the sequence among the inputs"
         )
-    rows = _rows_of(geometry, [width, *_lost(entered, geometry)])
+    convolved = filters and any(entry.source == "sequence" for entry in entered)
+    rows = _rows_of(geometry, [width if convolved else 1, *_lost(entered, geometry)])
     sizes = _Sizes(filters, width, units, dense, dropout, wide_dropout, *rows)
     maps = _maps(entered, geometry, sizes)
     learnt = [_member(maps, sizes, tasks, from_sequence, number) for number in range(ensemble)]
@@ -132,11 +136,11 @@ def _lost(entered: Sequence[Entry], geometry: Geometry) -> list[int]:
 
 
 def _rows_of(geometry: Geometry, widths: Sequence[int]) -> tuple[int, int]:
-    """Count the rows of a window, and those in its midst that are the bin's.
+    """Count the rows of a window, and those in its midst that hold the bin.
 
     Both are even or both are odd, so that the bin lies in the middle.
     """
-    core = max(geometry.size // geometry.stride, 1)
+    core = -(-geometry.size // geometry.stride)
     rows = (geometry.window - max(widths) + 1) // geometry.stride
     rows -= (rows - core) % 2
     if rows < core + 2:
@@ -148,13 +152,13 @@ def _rows_of(geometry: Geometry, widths: Sequence[int]) -> tuple[int, int]:
 
 
 def _maps(entered: Sequence[Entry], geometry: Geometry, sizes: _Sizes) -> _Maps:
-    maps = _Maps(None, [], [], [], [], [])
+    maps = _Maps(None, None, [], [], [], [], [])
     for entry in entered:
         rows = Rows.of(entry.rows, entry.width, geometry.stride)
         if entry.enters == "joined":
             maps.vectors.append(entry.rows)
         elif entry.source == "sequence":
-            maps = replace(maps, bases=rows)
+            maps = replace(maps, bases=rows, composition=_pooled(rows, sizes, mean=True))
         elif entry.made and entry.enters == "pooled":
             maps.motifs.append(_pooled(rows, sizes).through(layers.BatchNormalization()))
         elif entry.enters == "pooled":
@@ -162,8 +166,6 @@ def _maps(entered: Sequence[Entry], geometry: Geometry, sizes: _Sizes) -> _Maps:
             maps.means.append(_pooled(rows, sizes, mean=True))
         else:
             maps.tracks.append(_pooled(rows, sizes, mean=True).through(layers.BatchNormalization()))
-    if maps.bases is None and not maps.highest:
-        raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
     return maps
 
 
@@ -183,15 +185,15 @@ def _member(maps: _Maps, sizes: _Sizes, tasks: int, from_sequence: int, number: 
     wide = [layers.Dropout(sizes.wide_dropout)(one) for one in wide]
     features = [_deep([*sequence, *_signals(maps, sizes)], sizes), *wide]
     vectors = [PerBin()([one, features[0]]) for one in maps.vectors]
-    main = _logits(_joined([*features, *vectors]), tasks - from_sequence)
-    return _joined([main, *told])
+    main = _logits(joined([*features, *vectors]), tasks - from_sequence)
+    return joined([main, *told])
 
 
 def _sequence(maps: _Maps, sizes: _Sizes, number: int) -> list[Rows]:
     """Give the rows that are made from bases: filters, motifs, composition, other tracks."""
     rows = [*maps.motifs, *maps.tracks]
     rows += [one.through(layers.Dense(sizes.units // 2, activation="relu")) for one in maps.motifs]
-    if maps.bases is None:
+    if maps.bases is None or maps.composition is None:
         return rows
     if sizes.filters:
         # Names are unique in a network; a start from motifs is given to the first member.
@@ -199,7 +201,7 @@ def _sequence(maps: _Maps, sizes: _Sizes, number: int) -> list[Rows]:
         found = maps.bases.convolved(sizes.filters, sizes.width, use_bias=False, name=name)
         behind = layers.BatchNormalization(), layers.ReLU(), layers.Dropout(sizes.dropout / 2)
         rows.insert(0, _pooled(found, sizes).through(*behind))
-    return [*rows, _pooled(maps.bases, sizes, mean=True)]
+    return [*rows, maps.composition]
 
 
 def _signals(maps: _Maps, sizes: _Sizes) -> list[Rows]:
@@ -208,12 +210,12 @@ def _signals(maps: _Maps, sizes: _Sizes) -> list[Rows]:
     if not rows:
         return []
     own = layers.BatchNormalization(), layers.Dense(sizes.units, activation="relu")
-    return [*rows, _beside(rows).through(*own)]
+    return [*rows, beside(rows).through(*own)]
 
 
 def _deep(parts: Sequence[Rows], sizes: _Sizes) -> Any:
     """Bring rows together over the window: (batch, bins, dense)."""
-    rows = _beside(parts).convolved(sizes.units, min(4, sizes.window - 1))
+    rows = beside(parts).convolved(sizes.units, min(4, sizes.window - 1))
     rows = rows.through(*_normal(sizes))
     dilation = 1
     while rows.width - 2 * dilation >= 3 and dilation <= FARTHEST:
@@ -239,7 +241,7 @@ def _wide(maps: _Maps, sizes: _Sizes) -> list[Any]:
     given += [layers.Activation("tanh")(one) for one in signals]  # open or not
     given += [_times(one, signal) for one in motifs for signal in signals]
     levels = [*signals, *_levels(maps, sizes)]
-    hidden = layers.BatchNormalization()(_joined(levels))
+    hidden = layers.BatchNormalization()(joined(levels))
     for units in (sizes.units, sizes.units // 2):
         hidden = layers.Dense(units, activation="relu")(hidden)
     return [*given, *levels, hidden]
@@ -254,9 +256,8 @@ def _levels(maps: _Maps, sizes: _Sizes) -> list[Any]:
 
     given = [wider(rows, by).highest() for rows in maps.highest for by in (2, 8)]
     given += [wider(rows, by).mean() for rows in maps.means for by in (0, 4, 12)]
-    if maps.bases is not None:
-        composition = _pooled(maps.bases, sizes, mean=True)
-        given += [wider(composition, by).mean() for by in (0, 8)]
+    if maps.composition is not None:
+        given += [wider(maps.composition, by).mean() for by in (0, 8)]
     return given
 
 
@@ -266,10 +267,10 @@ def _at_bin(maps: Sequence[Rows], sizes: _Sizes) -> list[Any]:
 
 def _of_sequence(sequence: Sequence[Rows], maps: _Maps, sizes: _Sizes) -> Any:
     """Give features of the sequence alone, the same in all cell types."""
-    rows = _beside(sequence).convolved(sizes.units, min(4, sizes.window - 1))
+    rows = beside(sequence).convolved(sizes.units, min(4, sizes.window - 1))
     rows = rows.through(*_normal(sizes))
     near = min(9, rows.width - (rows.width - 9) % 2)
-    return _joined(
+    return joined(
         [
             rows.middle(2 - rows.width % 2).flattened(),
             rows.mean(),
@@ -277,15 +278,6 @@ def _of_sequence(sequence: Sequence[Rows], maps: _Maps, sizes: _Sizes) -> Any:
             *_at_bin(maps.motifs, sizes),
         ]
     )
-
-
-def _beside(parts: Sequence[Rows]) -> Rows:
-    """Put maps of the same rows beside each other."""
-    return replace(parts[0], tensor=_joined([one.tensor for one in parts]))
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    return layers.Concatenate()(list(parts)) if len(parts) > 1 else parts[0]
 
 
 def _times(features: Any, signal: Any) -> Any:

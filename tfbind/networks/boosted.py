@@ -11,18 +11,18 @@ import numpy as np
 from keras import layers
 
 from tfbind.contract import Geometry, Input
-from tfbind.errors import InputError
+from tfbind.errors import RequestError
 from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import LEARNT, LOGITS, SCORES, Learnt
-from tfbind.networks.layers import BothStrands, KmerRows, PerBin
+from tfbind.networks.layers import BothStrands, KmerRows, PerBin, joined
 from tfbind.networks.rows import Rows
 from tfbind.networks.trees import GRID, Rounded, Trees
 
 G_OR_C = [[0], [1], [1], [0], [0]]
 """By the code of a base."""
 
-Part = tuple[Any, float]
-"""Features, shape (batch, bins, n), and what they are multiples of."""
+Part = tuple[Any, float, str]
+"""Features, shape (batch, bins, n), what they are multiples of, and the input they are made of."""
 
 
 def boosted(
@@ -36,7 +36,7 @@ def boosted(
     rate: float = 0.05,
     subsample: float = 0.5,
     columns: float = 0.3,
-    least: float = 50.0,
+    least: float = 1.0,
     wait: int = 30,
 ) -> keras.Model:
     """Build gradient-boosted trees, one ensemble a task, behind the features that they look at.
@@ -79,7 +79,9 @@ def boosted(
     Raises
     ------
     InputError
-        If a hyper-parameter is out of its range, or there is nothing along the genome to look at.
+        If there is nothing along the genome to look at.
+    RequestError
+        If a hyper-parameter is out of its range.
 
     References
     ----------
@@ -95,24 +97,23 @@ def boosted(
     _require(step, rounds, depth, recipe, geometry)
     ends, entered = entries(inputs, geometry)
     parts: list[Part] = []
-    vectors: list[Any] = []
+    vectors: list[tuple[Any, str]] = []
     for spec, entry in zip(inputs, entered, strict=True):
         if entry.enters == "joined":
-            vectors.append(entry.rows)
-        elif spec.source == "sequence":
+            vectors.append((entry.rows, spec.name))
+            continue
+        if spec.source == "sequence":
             rows = KmerRows(1, 1, table=G_OR_C)(ends[spec.name])
-            parts.append((_in_steps(rows, entry.width, step, geometry, mean=True), 1 / step))
+            steps = [(_in_steps(rows, entry.width, step, geometry, mean=True), 1 / step)]
         else:
-            parts += _steps_of(entry, step, geometry)
-    if not parts:
-        raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
-    parts += [(PerBin()([one, parts[0][0]]), 0.0) for one in vectors]
-    spacing = [size for features, size in parts for _ in range(features.shape[-1])]
-    features = [features for features, _ in parts]
-    joined = layers.Concatenate()(features) if len(features) > 1 else features[0]
-    logits = Trees(tasks, rounds, depth, spacing, recipe, name=LOGITS)(joined)
-    learnt = Learnt("each", name=LEARNT)(layers.Activation("sigmoid")(logits))
-    model = keras.Model(ends, layers.Activation("linear", name=SCORES)(learnt), name="boosted")
+            steps = _steps_of(entry, step, geometry)
+        parts += [(*one, spec.name) for one in steps]
+    parts += [(PerBin()([one, parts[0][0]]), 0.0, name) for one, name in vectors]
+    each = [(size, name) for features, size, name in parts for _ in range(features.shape[-1])]
+    spacing, names = zip(*each, strict=True)
+    grown = Trees(tasks, rounds, depth, spacing, recipe, names=names, name=LOGITS)
+    learnt = Learnt("each", name=LEARNT)(grown(joined([features for features, *_ in parts])))
+    model = keras.Model(ends, layers.Activation("sigmoid", name=SCORES)(learnt), name="boosted")
     _round(model)
     return model
 
@@ -128,16 +129,16 @@ def _require(
         and recipe["eta"] > 0
         and all(0 < share <= 1 for share in shares)
         and recipe["min_child_weight"] >= 0
-        and recipe["wait"] >= 1
+        and recipe["wait"] >= 0
     ):
-        raise InputError(
+        raise RequestError(
             f"found step {step}, rounds {rounds}, depth {depth} and {recipe}, expected a step of "
             f"1 to {geometry.window} bp, 1 round or more, a depth of 1 to 12, a rate over 0, "
-            "subsample and columns over 0 and up to 1, least 0 or more, wait 1 or more"
+            "subsample and columns over 0 and up to 1, least and wait 0 or more"
         )
 
 
-def _steps_of(entry: Entry, step: int, geometry: Geometry) -> list[Part]:
+def _steps_of(entry: Entry, step: int, geometry: Geometry) -> list[tuple[Any, float]]:
     """Give the best of what the graph scores, the mean of shape, both of a signal."""
     if entry.made:
         mean = entry.enters == "convolved"
@@ -154,7 +155,7 @@ def _in_steps(rows: Any, width: int, step: int, geometry: Geometry, *, mean: boo
     """Pool the steps that lie wholly in the window, evenly around its middle."""
     spare = width % step
     if width < step:
-        raise InputError(
+        raise RequestError(
             f"found a step of {step} bp, but {width} places in a window; give a smaller step"
         )
     if spare:

@@ -1,7 +1,8 @@
 """The architectures with the sizes that they were published with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from tfbind.channels import described
 from tfbind.contract import Input
 from tfbind.networks import ARCHITECTURES, scans
 from tfbind.networks.heads import Learnt, learnt_of
+from tfbind.settings import RECIPES
 
 MOTIF_WIDTH = 10
 """Of the motif that stands for those that an architecture reads; bases."""
@@ -21,36 +23,41 @@ class Listed:
 
     Attributes
     ----------
-    name, about : str
+    name : str
     parameters : int
         That are learnt, counted from the network.
     inputs : tuple of str
         Sources of its inputs.
-    window, size, stride : int
+    window, bin, stride : int
         Of its geometry, base pairs.
     tasks : int
-    scans : bool
-        It reads any stretch; otherwise one window at a time.
+    way : 'scan' or 'windows'
+        It reads any stretch, or one window at a time.
     learns : str
         What is compared with the labels.
+    recipe : mapping
+        Settings that it is trained by where others are not given, and the defaults are not best.
+    about : str
     """
 
     name: str
-    about: str
     parameters: int
     inputs: tuple[str, ...]
     window: int
-    size: int
+    bin: int
     stride: int
     tasks: int
-    scans: bool
+    way: Literal["scan", "windows"]
     learns: str
+    recipe: Mapping[str, Any]
+    about: str
 
 
 def catalogue() -> Iterator[Listed]:
     """Build each architecture at its published sizes, and describe it.
 
-    The weights are counted, not made, so that the largest takes no time or memory. Keras would
+    One motif of `MOTIF_WIDTH` bases stands for those that an architecture would read. The weights
+    are counted, not made, so that the largest takes no time or memory. Keras would
     make them as soon as another network is built in the process.
     """
     for name, kind in ARCHITECTURES.items():
@@ -59,15 +66,16 @@ def catalogue() -> Iterator[Listed]:
             mark = learnt_of(model)[1]
         yield Listed(
             name,
-            kind.about,
             sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
             kind.inputs,
             kind.geometry.window,
             kind.geometry.size,
             kind.geometry.stride,
             kind.tasks,
-            scans(model),
+            "scan" if scans(model) else "windows",
             _learnt(mark, kind.tasks),
+            RECIPES.get(name, {}),
+            kind.about,
         )
 
 

@@ -61,8 +61,10 @@ def entries(
     Raises
     ------
     InputError
-        If one is made from another that is not among them.
+        If one is made from another that is not among them, or none is along the genome.
     """
+    if all(spec.along == "cell" for spec in inputs):
+        raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
     bases = geometry.window if windows else None
     ends: dict[str, Any] = {}
     one_hot: dict[str, Any] = {}

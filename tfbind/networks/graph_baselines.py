@@ -14,6 +14,11 @@ from tfbind.networks.trees import GRID, Forest, Rounded, Trees
 ML, ML_OPSET = "ai.onnx.ml", 3
 """The operators of machine learning before deep learning, and the version used of them."""
 
+NO_TREE = Forest(
+    np.zeros((1, 1), np.int32), np.full((1, 1), np.inf, np.float32), np.zeros((1, 2), np.float32), 0
+)
+"""A leaf of 0."""
+
 
 def _on_open_bins(writer: Writer, layer: OnOpenBins, features: Value, highest: Value) -> Value:
     above = writer.constant(np.reshape(layer.above, (-1, 1, 1)))
@@ -49,6 +54,7 @@ def ensemble(forests: list[Forest]) -> dict[str, Any]:
         for row in range(len(forest.leaves)):
             if forest.leaves[row].any():
                 parts.append(_tree(forest, row, len(parts), task))
+    parts = parts or [_tree(NO_TREE, 0, 0, 0)]  # the operator needs one
     named = {name: np.concatenate([one[name] for one in parts]).tolist() for name in parts[0]}
     modes = np.where(named.pop("is_leaf"), "LEAF", "BRANCH_LT").tolist()
     targets = {

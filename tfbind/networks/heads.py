@@ -10,7 +10,10 @@ from tfbind.networks.layers import register
 Kind = Literal["each", "nodes", "exclusive", "members"]
 
 LOGITS, LEARNT, SCORES = "logits", "learnt", "scores"
-"""Names of layers that every network has: before the activation, what the loss sees, the end."""
+"""Names of layers that every network has: what makes the logits, what the loss sees, the end.
+
+Between the first two there may be a batch normalisation.
+"""
 
 CONVOLUTION = "convolution"
 """The name of a network's first convolution over the sequence, if it has one."""
@@ -18,16 +21,16 @@ CONVOLUTION = "convolution"
 
 @register
 class Learnt(keras.layers.Layer):  # type: ignore[misc]
-    """Mark what the loss compares with labels, and say how; values go through as they are.
+    """Mark the logits that the loss compares with labels, and say how; they go through as they are.
 
     Parameters
     ----------
     kind : 'each', 'nodes', 'exclusive' or 'members'
-        each: the probability that the bin is bound, for each task, shape (batch, bins, tasks).
-        nodes: for each task `count` classes that exclude each other, the last two unbound and
-        bound, shape (batch, bins, tasks * count).
+        each: log-odds that the bin is bound, for each task, shape (batch, bins, tasks).
+        nodes: for each task `count` classes that exclude each other by a softmax, the last two
+        unbound and bound, shape (batch, bins, tasks * count).
         exclusive: one class for bins that are bound by nothing and one for each task, which exclude
-        each other, shape (batch, bins, 1 + tasks).
+        each other by a softmax, shape (batch, bins, 1 + tasks).
         members: as `each`, by `count` networks, shape (batch, bins, count * tasks).
     count : int
     """
@@ -121,8 +124,7 @@ def each(features: Any, tasks: int, *, normalised: bool = False) -> Any:
     """Give a probability to each task; with `normalised` behind a batch normalisation."""
     logits = layers.Dense(tasks, name=LOGITS)(features)
     logits = layers.BatchNormalization()(logits) if normalised else logits
-    learnt = Learnt("each", name=LEARNT)(layers.Activation("sigmoid")(logits))
-    return layers.Activation("linear", name=SCORES)(learnt)
+    return layers.Activation("sigmoid", name=SCORES)(Learnt("each", name=LEARNT)(logits))
 
 
 def nodes(logits: Any, classes: int) -> Any:
@@ -130,22 +132,21 @@ def nodes(logits: Any, classes: int) -> Any:
 
     The layer that makes the logits is to have the name `LOGITS`.
     """
-    learnt = Learnt("nodes", classes, name=LEARNT)(Softmax(classes)(logits))
-    return Last(classes, name=SCORES)(learnt)
+    learnt = Learnt("nodes", classes, name=LEARNT)(logits)
+    return Last(classes, name=SCORES)(Softmax(classes)(learnt))
 
 
 def exclusive(features: Any, tasks: int) -> Any:
     """Give probabilities that sum to one: of no task, then of each."""
     logits = layers.Dense(1 + tasks, name=LOGITS)(features)
-    learnt = Learnt("exclusive", name=LEARNT)(Softmax(1 + tasks)(logits))
-    return layers.Activation("linear", name=SCORES)(learnt)
+    return Softmax(1 + tasks, name=SCORES)(Learnt("exclusive", name=LEARNT)(logits))
 
 
 def members(logits: list[Any]) -> Any:
     """Give each task the mean probability of several networks, each of which learns by itself."""
     joined = layers.Concatenate(name=LOGITS)(logits)
-    learnt = Learnt("members", len(logits), name=LEARNT)(layers.Activation("sigmoid")(joined))
-    return MeanOfMembers(len(logits), name=SCORES)(learnt)
+    learnt = Learnt("members", len(logits), name=LEARNT)(joined)
+    return MeanOfMembers(len(logits), name=SCORES)(layers.Activation("sigmoid")(learnt))
 
 
 def learnt_of(model: keras.Model) -> tuple[keras.Model, Learnt]:

@@ -17,6 +17,12 @@ from keras import ops
 
 from tfbind.genome import UNKNOWN
 
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Put features of the same bins, or rows of the same bases, behind each other."""
+    return keras.layers.Concatenate()(list(parts)) if len(parts) > 1 else parts[0]
+
+
 register = keras.saving.register_keras_serializable(package="tfbind")
 
 

@@ -12,10 +12,11 @@ from keras import layers, ops
 
 from tfbind.channels import channel
 from tfbind.contract import Geometry, Input
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import each
-from tfbind.networks.layers import register
+from tfbind.networks.layers import joined, register
+from tfbind.networks.ranges import ranged
 from tfbind.networks.rows import Rows
 
 
@@ -55,6 +56,7 @@ class OnOpenBins(keras.layers.Layer):  # type: ignore[misc]
         return dict(super().get_config(), above=self.above)
 
 
+@ranged(reach=0)
 def naive(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -88,11 +90,13 @@ def naive(
     Raises
     ------
     InputError
-        If motifs or signals are missing, or there is another input, or the window is too small.
+        If motifs or signals are missing, or there is another input.
+    RequestError
+        If `reach` is below 0, goes beyond the window, or is too small for a motif.
     """
     _require(inputs)
     if reach > geometry.flank:
-        raise InputError(
+        raise RequestError(
             f"found a reach of {reach} bp, but the window has {geometry.flank} bp on each side of "
             "a bin; give a smaller reach, or make tiles with a larger --window"
         )
@@ -103,7 +107,7 @@ def naive(
     features += [_highest(entry, geometry, reach) for _, entry in signals]
     inside = [_highest(entry, geometry, 0) for _, entry in signals]
     above = [_prepared(spec, least) for spec, _ in signals]
-    kept = OnOpenBins(above)([layers.Concatenate()(features), _joined(inside)])
+    kept = OnOpenBins(above)([joined(features), joined(inside)])
     return keras.Model(ends, each(kept, tasks), name="naive")
 
 
@@ -128,7 +132,7 @@ def _highest(entry: Entry, geometry: Geometry, reach: int) -> Any:
     spare = geometry.flank - reach
     width = entry.width - 2 * spare
     if width < 1:
-        raise InputError(
+        raise RequestError(
             f"found a motif longer than a bin and a reach of {reach} bp on either side; give a "
             "larger reach"
         )
@@ -139,7 +143,3 @@ def _highest(entry: Entry, geometry: Geometry, reach: int) -> Any:
 def _prepared(spec: Input, least: float) -> float:
     kind = channel(spec)
     return float(kind.prepare(np.full(1, least, kind.dtype))[0])
-
-
-def _joined(parts: list[Any]) -> Any:
-    return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]

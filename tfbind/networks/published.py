@@ -16,13 +16,15 @@ from tfbind.errors import RequestError
 from tfbind.networks.beside import Sizes, gathered
 from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import CONVOLUTION, LOGITS, each, nodes
-from tfbind.networks.layers import Flanks
+from tfbind.networks.layers import Flanks, joined
+from tfbind.networks.ranges import ranged
 from tfbind.networks.rows import Rows
 
 Edges = Literal["padded", "real"]
 ANY_BASE = 0.25
 
 
+@ranged(hidden=0)
 def deepbind(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -67,6 +69,7 @@ def deepbind(
     )
 
 
+@ranged()
 def zeng(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -140,6 +143,7 @@ def _highest(
     return keras.Model(ends, head(gathered(entered, geometry, sequence, sizes)), name=name)
 
 
+@ranged()
 def basset(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -188,6 +192,7 @@ def basset(
     return keras.Model(ends, each(features, tasks), name="basset")
 
 
+@ranged()
 def deepsea(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -238,6 +243,7 @@ def deepsea(
     return keras.Model(ends, each(features, tasks), name="deepsea")
 
 
+@ranged()
 def danq(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -248,7 +254,7 @@ def danq(
     pool: int = 13,
     recurrent: int = 320,
     dense: int = 925,
-    dropouts: tuple[float, ...] = (0.2, 0.5),
+    dropouts: tuple[float, float] = (0.2, 0.5),
     signal_pool: int = 20,
 ) -> keras.Model:
     """Build DanQ: a recurrent layer over a pooled convolution (Quang and Xie 2016).
@@ -274,6 +280,8 @@ def danq(
     signal_pool : int
         Width of the max-pools over signals; bases.
     """
+    if len(dropouts) != 2:
+        raise RequestError(f"danq: found {len(dropouts)} dropouts, expected 2")
     before, behind = dropouts
     ends, entered = _entered("danq", inputs, geometry, windows=True)
 
@@ -289,6 +297,7 @@ def danq(
     return keras.Model(ends, each(features, tasks), name="danq")
 
 
+@ranged()
 def deepchrome(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -329,8 +338,7 @@ def deepchrome(
         )
     ends, entered = entries(inputs, geometry)
     signals = [entry.rows for entry in entered]
-    rows = layers.Concatenate()(signals) if len(signals) > 1 else signals[0]
-    means = Rows.of(rows, geometry.window, geometry.stride).pooled(resolution, mean=True)
+    means = Rows.of(joined(signals), geometry.window, geometry.stride).pooled(resolution, mean=True)
     rows = means.convolved(filters, width, activation="relu").pooled(pool)
     features = rows.through(layers.Dropout(dropout)).flattened()
     for units in dense:

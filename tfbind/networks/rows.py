@@ -6,7 +6,7 @@ one bin, so a convolution is dilated by as much and a pool takes its rows from s
 several bins share is computed once, for any widths of pools and any stride, and exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any, Self
@@ -14,7 +14,7 @@ from typing import Any, Self
 from keras import layers
 
 from tfbind.errors import InputError
-from tfbind.networks.layers import AtrousMaxPool, AtrousMeanPool, BinRows
+from tfbind.networks.layers import AtrousMaxPool, AtrousMeanPool, BinRows, joined
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,15 @@ class Rows:
         """Add the middle rows of a map from which this one was made by convolutions alone.
 
         It must have as many channels.
+
+        Raises
+        ------
+        ValueError
+            If its rows lie elsewhere.
         """
-        middle = other.middle(self.width).tensor
-        return replace(self, tensor=layers.Add()([self.tensor, middle]))
+        middle = other.middle(self.width)
+        _require_alike([self, middle])
+        return replace(self, tensor=layers.Add()([self.tensor, middle.tensor]))
 
     def flattened(self) -> Any:
         """Give each bin its own rows, one behind the other: (batch, bins, width * channels)."""
@@ -152,3 +158,21 @@ class Rows:
                 f"the window is too small for this network: {what} finds {self.width}; make tiles "
                 "with a larger --window, or give smaller sizes"
             )
+
+
+def beside(parts: Sequence[Rows]) -> Rows:
+    """Put the channels of maps of the same rows beside each other.
+
+    Raises
+    ------
+    ValueError
+        If their rows lie elsewhere.
+    """
+    _require_alike(parts)
+    return replace(parts[0], tensor=joined([one.tensor for one in parts]))
+
+
+def _require_alike(maps: Sequence[Rows]) -> None:
+    places = {(one.stride, one.step, one.gap, one.width) for one in maps}
+    if len(places) > 1:
+        raise ValueError(f"maps of other rows: (stride, step, gap, width) of {sorted(places)}")

@@ -12,9 +12,11 @@ from tfbind.networks.beside import Sizes, block, gathered
 from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import CONVOLUTION, LOGITS, each, exclusive, nodes
 from tfbind.networks.layers import GroupedDense, glorot
+from tfbind.networks.ranges import ranged
 from tfbind.networks.rows import Rows
 
 
+@ranged()
 def shallow(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -80,6 +82,7 @@ def shallow(
     return keras.Model(ends, scores, name="shallow")
 
 
+@ranged()
 def multitask(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -141,6 +144,7 @@ def multitask(
     return keras.Model(ends, scores, name="multitask")
 
 
+@ranged()
 def deep(
     inputs: Sequence[Input],
     geometry: Geometry,
@@ -213,6 +217,7 @@ def _residual(rows: Rows, filters: int, width: int) -> Rows:
     return inner.plus(rows).through(layers.ReLU())
 
 
+@ranged()
 def tss(
     inputs: Sequence[Input],
     geometry: Geometry,

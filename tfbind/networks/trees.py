@@ -70,6 +70,8 @@ class Trees(keras.layers.Layer):  # type: ignore[misc]
         What `tfbind.boosting` grows them by.
     used : int
         Trees of each task that are there.
+    names : sequence of str
+        The input that each feature is made of.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class Trees(keras.layers.Layer):  # type: ignore[misc]
         steps: Sequence[float],
         recipe: Mapping[str, Any] | None = None,
         used: int = 0,
+        names: Sequence[str] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.tasks, self.rounds, self.depth, self.used = tasks, rounds, depth, used
         self.steps, self.recipe = [float(one) for one in steps], dict(recipe or {})
+        self.names = list(names)
         nodes = (tasks, rounds, 2**depth - 1)
         self.features = self.add_weight(
             name="features", shape=nodes, dtype="int32", initializer="zeros", trainable=False
@@ -140,5 +144,5 @@ class Trees(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Give what `__init__` needs."""
-        names = ("tasks", "rounds", "depth", "steps", "recipe", "used")
+        names = ("tasks", "rounds", "depth", "steps", "recipe", "used", "names")
         return dict(super().get_config(), **{name: getattr(self, name) for name in names})
