@@ -287,14 +287,18 @@ def test_a_bad_file_beside_labels_is_told_by_its_own_column(sheet: Path, tmp_pat
 
 def test_options_of_a_sheet_need_a_sheet() -> None:
     with pytest.raises(typer.BadParameter, match="--background without --samples"):
-        SheetOptions(None, background=5).refuse_without(["a.tiles"])
+        SheetOptions(None, background=5).refuse_without(["a.tiles"], matching=False)
     with pytest.raises(typer.BadParameter, match="--tiles without --samples"):
-        SheetOptions(None, "folder").refuse_without(["a.tiles"])
+        SheetOptions(None, "folder").refuse_without(["a.tiles"], matching=False)
     with pytest.raises(typer.BadParameter, match="give TILES or --samples"):
-        SheetOptions(None).refuse_without([])
+        SheetOptions(None).refuse_without([], matching=False)
     with pytest.raises(typer.BadParameter, match="no genome"):
-        SheetOptions("sheet.tsv").refuse_without([])
-    SheetOptions(None, fasta="of the environment").refuse_without(["a.tiles"])
+        SheetOptions("sheet.tsv").refuse_without([], matching=False)
+    SheetOptions(None, fasta="of the environment").refuse_without(["a.tiles"], matching=False)
+    with pytest.raises(typer.BadParameter, match="--alias without --samples"):
+        SheetOptions(None, alias="names").refuse_without(["a.tiles"], matching=False)
+    # A signal to begin with has contigs to match, too.
+    SheetOptions(None, alias="names").refuse_without(["a.tiles"], matching=True)
 
 
 def test_a_damaged_file_is_told_with_its_place_in_the_sheet(sheet: Path, tmp_path: Path) -> None:
