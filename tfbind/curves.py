@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfbind.history import History
 from tfbind.plots import BLUE, DATELESS, GREY, ORANGE
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MOST_TASKS = 8
 """Tasks that each have a line of their own, beside the mean."""
+
+FEW_LINES = 4
+"""So many leave room for the legend."""
 
 
 def draw_history(
@@ -93,4 +96,7 @@ def _frame(axes: "Axes", history: History) -> None:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    places: dict[str, Any] = {"loc": "best"}
+    if len(axes.lines) > FEW_LINES:  # they leave no room among them
+        places = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(**places, frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
