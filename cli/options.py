@@ -65,6 +65,15 @@ Expression = Annotated[
         "header, the first column the cell type.",
     ),
 ]
+Cell = Annotated[
+    str | None,
+    typer.Option(
+        "--cell",
+        metavar="NAME",
+        help="The cell type, for a model that wants its expression; default: the first "
+        "signal's file name.",
+    ),
+]
 Chroms = Annotated[
     list[str] | None,
     typer.Option("--chroms", metavar="A,B", help="Only these chromosomes; may be repeated."),

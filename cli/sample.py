@@ -9,6 +9,7 @@ from .hard import COUNT, wanted
 from .options import (
     Alias,
     BedInput,
+    Cell,
     ChrPrefix,
     Expression,
     Fasta,
@@ -71,14 +72,7 @@ def sample(
     signal: Signals = None,
     channel: Files = None,
     expression: Expression = None,
-    cell: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The cell type, for a model that wants its expression; default: the first "
-            "signal's file name.",
-        ),
-    ] = None,
+    cell: Cell = None,
     missing: Annotated[
         Literal["error", "zero"],
         typer.Option(

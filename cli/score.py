@@ -25,6 +25,7 @@ from .inputs import default_cell, open_sources, signal_files
 from .options import (
     Alias,
     BedInput,
+    Cell,
     ChrPrefix,
     Expression,
     Fasta,
@@ -73,14 +74,7 @@ def score(
     fasta: Fasta = None,
     signal: Signals = None,
     channel: Files = None,
-    cell: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The cell type, for a model that wants its expression; default: the first "
-            "signal's file name.",
-        ),
-    ] = None,
+    cell: Cell = None,
     expression: Expression = None,
     format_: Annotated[
         Literal["bedgraph", "bed", "bigwig", "dream"] | None,

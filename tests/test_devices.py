@@ -46,7 +46,7 @@ def test_odd_lists_of_devices_are_refused(names: str) -> None:
 
 
 def test_training_on_two_devices_learns(trained: Trained) -> None:
-    pytest.importorskip("jax", reason="several devices need JAX")
+    pytest.importorskip("jax", reason="several devices need JAX: pip install jax")
     two = {
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",

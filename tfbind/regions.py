@@ -15,6 +15,9 @@ from tfbind.intervals import merged
 SPAN = 1 << 40
 """Base pairs that each contig has on an axis: more than any contig is long."""
 
+FARTHEST = np.iinfo(np.int64).max
+"""Behind every place."""
+
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+"
 _REGION = re.compile(rf"(?P<contig>.+?):(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER})?)?")
 _LIST_ITEM = re.compile(rf"[^,]+?:(?:{_NUMBER})(?:-(?:{_NUMBER})?)?(?=,|$)|[^,]+")
@@ -190,7 +193,8 @@ class Cover:
     """
 
     def __init__(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
-        self._starts, self._ends = merged(starts, ends)
+        # Behind the last stretch stands one that no interval reaches.
+        self._starts, self._ends = (np.append(side, FARTHEST) for side in merged(starts, ends))
 
     def overlaps(
         self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
@@ -205,11 +209,8 @@ class Cover:
         -------
         ndarray, shape (n,), bool
         """
-        if not len(self._starts):
-            return np.zeros(len(starts), np.bool_)
         nearest = np.searchsorted(self._ends, starts, "right")
-        found = nearest < len(self._starts)
-        return found & (self._starts[np.minimum(nearest, len(self._starts) - 1)] < ends)
+        return np.asarray(self._starts[nearest] < ends)
 
     def holds(
         self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
@@ -224,12 +225,8 @@ class Cover:
         -------
         ndarray, shape (n,), bool
         """
-        if not len(self._starts):
-            return np.zeros(len(starts), np.bool_)
         nearest = np.searchsorted(self._ends, starts, "right")
-        found = nearest < len(self._starts)
-        nearest = np.minimum(nearest, len(self._starts) - 1)
-        return found & (self._starts[nearest] <= starts) & (ends <= self._ends[nearest])
+        return np.asarray((self._starts[nearest] <= starts) & (ends <= self._ends[nearest]))
 
 
 class IntervalSet:
