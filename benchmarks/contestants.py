@@ -1,7 +1,7 @@
 """The rows of `quality.py`: how each network is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 
@@ -22,7 +22,7 @@ class Row:
     network : mapping
         Hyper-parameters.
     hard : bool
-        Learn from hard negatives of the row that ablations begin with.
+        Learn from hard negatives of `MINER`.
     """
 
     arch: str
@@ -40,43 +40,33 @@ class Row:
         return sha256(repr(self).encode()).hexdigest()[:6]
 
 
+MINER = Row("best", "sequence,dnase,motif", "all", elsewhere=True, network={"ensemble": 1})
+"""Finds hard negatives: what it is most wrong about among the bins that it learns from."""
+
+MEMBER = replace(MINER, hard=True)
+PLAIN = "one member of best"
+
 ROWS = {
     "naive": Row("naive", "sequence,dnase,motif"),
     "boosted": Row("boosted", "sequence,dnase,motif,shape", network={"rounds": 200, "wait": 0}),
     "shallow": Row("shallow", "sequence,dnase", each=True, options=("--patience", 5)),
     "multitask": Row("multitask", "sequence,dnase", options=("--epochs", 5)),
-    "best": Row("best", "sequence,dnase,motif", "all", elsewhere=True),
+    "best": replace(MEMBER, network={}),
 }
 
-SMALL = {"ensemble": 1}
-PLAIN = "one member of best"
 PARTS = {
-    PLAIN: Row("best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL),
-    "motifs of its factors alone": Row(
-        "best", "sequence,dnase,motif", elsewhere=True, network=SMALL
-    ),
-    "without peaks elsewhere": Row("best", "sequence,dnase,motif", "all", network=SMALL),
-    "one factor at a time": Row(
-        "best", "sequence,dnase,motif", "all", each=True, elsewhere=True, network=SMALL
-    ),
-    "without motifs": Row("best", "sequence,dnase", elsewhere=True, network=SMALL),
-    "filters begin as motifs": Row(
-        "best",
-        "sequence,dnase",
-        elsewhere=True,
+    PLAIN: MEMBER,
+    "without hard negatives": MINER,
+    "motifs of its factors alone": replace(MEMBER, motifs="own"),
+    "without motifs": replace(MEMBER, inputs="sequence,dnase"),
+    "filters begin as motifs": replace(
+        MEMBER,
+        inputs="sequence,dnase",
         options=("--init", "own"),
-        network=SMALL | {"width": 20},
+        network={"ensemble": 1, "width": 20},
     ),
-    "without reverse complements": Row(
-        "best",
-        "sequence,dnase,motif",
-        "all",
-        elsewhere=True,
-        options=("--one-strand",),
-        network=SMALL,
-    ),
-    "with hard negatives": Row(
-        "best", "sequence,dnase,motif", "all", elsewhere=True, network=SMALL, hard=True
-    ),
-    "with shape": Row("best", "sequence,dnase,motif,shape", "all", elsewhere=True, network=SMALL),
+    "without reverse complements": replace(MEMBER, options=("--one-strand",)),
+    "without peaks elsewhere": replace(MEMBER, elsewhere=False),
+    "with shape": replace(MEMBER, inputs="sequence,dnase,motif,shape"),
+    "one factor at a time": replace(MEMBER, each=True),
 }

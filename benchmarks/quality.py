@@ -7,8 +7,8 @@ AUPRC is that of Davis and Goadrich, as floors are ties.
 
 What differs between rows beside the architecture stands in `ROWS`: `naive` and `boosted` read the
 motif of each factor, `best` some more; `best` alone learns besides from the peaks of its factors in
-cell types that have no signal here, and stops as its recipe says; `multitask` after the five passes
-of the thesis. `--parts` takes `best` apart, one member of it: without each of these.
+cell types that have no signal here, and from hard negatives, and stops as its recipe says;
+`multitask` after the five passes of the thesis. `--parts` takes `best` apart, one member of it.
 
 The sheet is one that `tfbind train --samples` takes (cell, factor, peaks, relaxed, accessible,
 signal). A second one (cell, factor, peaks) is of the other cell types.
@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from comparison import Result, table
-from contestants import PARTS, PLAIN, ROWS, Row
+from contestants import MINER, PARTS, PLAIN, ROWS, Row
 from cross_cell import keep_settings, make, pipe, seeds, tfbind
 
 import tfbind as tfbind_package
@@ -54,12 +54,12 @@ from tfbind.matching import labels_of
 from tfbind.motifs import choose, read_motifs
 
 ELSEWHERE = ".elsewhere"
-FREE = ("seeds", "jobs", "work", "json", "only", "parts")
+FREE = ("seeds", "jobs", "work", "json", "only", "parts", "train_in")
 HARD = 10_000
 """Hard negatives, in the place of as many bins of the background."""
 
 LOCKS: defaultdict[Path, Lock] = defaultdict(Lock)
-"""One for each network, as several rows may need it."""
+"""One for each file that several rows may need."""
 
 
 class Cell(NamedTuple):
@@ -143,7 +143,9 @@ def sampled(asked: argparse.Namespace, cell: Cell, part: str, seed: int, hard: P
         words += ["--fasta", asked.genome, "--signal", cell.signal]
     name = f"{cell.name}.{part}.seed{seed}{'.' + hard.stem if hard else ''}.sampled.bed"
     words += ["--background", drawn]
-    return make(asked.work / name, tfbind("sample", labelled(asked, cell, part), *words))
+    path: Path = asked.work / name
+    with LOCKS[path]:
+        return make(path, tfbind("sample", labelled(asked, cell, part), *words))
 
 
 def tiles(
@@ -154,10 +156,9 @@ def tiles(
     names = ",".join(experiments(asked, cell, more=True))
     source = ("--fasta", asked.genome, "--signal", cell.signal, "--cell", cell.name)
     channels = ("--channel", f"motif={asked.work / f'{motifs}.meme'}", "--channel", "shape")
-    return make(
-        bins.with_name(f"{bins.stem}.{motifs}.tiles"),
-        tfbind("features", bins, *source, *channels, "--names", names),
-    )
+    path = bins.with_name(f"{bins.stem}.{motifs}.tiles")
+    with LOCKS[path]:
+        return make(path, tfbind("features", bins, *source, *channels, "--names", names))
 
 
 def tasks_of(asked: argparse.Namespace, cell: Cell, row: Row) -> list[list[str]]:
@@ -185,7 +186,7 @@ def trained(
 def _train(
     asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str], stem: str
 ) -> None:
-    hard = trained(asked, cell, PARTS[PLAIN], seed, tasks) if row.hard else None
+    hard = trained(asked, cell, MINER, seed, tasks_of(asked, cell, MINER)[0]) if row.hard else None
     network = dict(row.network)
     if row.elsewhere:
         network["from_sequence"] = sum(task.endswith(ELSEWHERE) for task in tasks)
@@ -266,6 +267,7 @@ def options() -> argparse.ArgumentParser:
     add("--background", type=int, default=60_000, metavar="BINS", help="a cell, not open")
     add("--seeds", type=seeds, default="1,2,3", metavar="A,B", help="default: %(default)s")
     add("--parts", action="store_true", help="what each part of best brings")
+    add("--train-in", nargs="*", metavar="CELL", help="learn in these alone; default: all")
     add("--only", nargs="*", metavar="ROW", help="these rows; default: all")
     add("--jobs", type=int, default=2, metavar="N", help="networks at a time; default: 2")
     add("--work", type=Path, required=True, metavar="FOLDER", help="tiles and models are kept here")
@@ -289,6 +291,7 @@ def main() -> None:
         for seed in asked.seeds
         for name, row in rows.items()
         for cell in cells_of(asked.samples).values()
+        if cell.name in (asked.train_in or (cell.name,))
     ]
     for cell, _, row, seed in work:  # what several runs share is made before they begin
         labelled(asked, cell, "test")
