@@ -22,8 +22,8 @@ class Result(NamedTuple):
     recall_at_50_fdr: float
 
 
-def table(results: Sequence[Result], rows: Sequence[str], first: str) -> str:
-    """Lay out AUPRC, a line a task, and how one row compares with the others."""
+def table(results: Sequence[Result], rows: Sequence[str], ours: Sequence[str]) -> str:
+    """Lay out AUPRC, a line a task, and how each row of ours compares with the others."""
     by: dict[tuple[str, str, str, str], list[Result]] = {}
     for one in results:
         by.setdefault((one.cell, one.target, one.factor, one.row), []).append(one)
@@ -42,19 +42,20 @@ def table(results: Sequence[Result], rows: Sequence[str], first: str) -> str:
         bound = by[cell, target, factor, rows[0]][0].bound
         lines.append(f"| {factor}, {where} | {bound:,} | {' | '.join(shown)} |")
     average = " | ".join(f"{statistics.mean(means[row]):.3f}" for row in rows)
-    return "\n".join([*lines, f"| mean of {len(tasks)} | | {average} |", *verdict(means, first)])
+    lines.append(f"| mean of {len(tasks)} | | {average} |")
+    others = [row for row in rows if row not in ours]
+    for row in ours:
+        if row in means and others:
+            lines += ["", *verdict(means, row, others)]
+    return "\n".join(lines)
 
 
-def verdict(means: Mapping[str, Sequence[float]], first: str) -> Iterator[str]:
-    """Say on how many tasks one row beats the others, and by how much in the mean."""
-    others = [row for row in means if row != first]
-    if first not in means or not others:
-        return
-    count = len(means[first])
-    yield ""
-    for row in others:
-        wins = sum(a > b for a, b in zip(means[first], means[row], strict=True))
-        more = statistics.mean(means[first]) / statistics.mean(means[row]) - 1
-        yield f"- {first} beats {row} on {wins} of {count} tasks, by {more:+.1%} in the mean"
-    ahead = sum(all(means[first][i] > means[row][i] for row in others) for i in range(count))
-    yield f"- {first} beats all of them on {ahead} of {count} tasks"
+def verdict(means: Mapping[str, Sequence[float]], row: str, others: Sequence[str]) -> Iterator[str]:
+    """Say on how many tasks a row beats others, and by how much in the mean."""
+    count = len(means[row])
+    for other in others:
+        wins = sum(a > b for a, b in zip(means[row], means[other], strict=True))
+        more = statistics.mean(means[row]) / statistics.mean(means[other]) - 1
+        yield f"- {row} beats {other} on {wins} of {count} tasks, by {more:+.1%} in the mean"
+    ahead = sum(all(means[row][i] > means[one][i] for one in others) for i in range(count))
+    yield f"- {row} beats all of them on {ahead} of {count} tasks"

@@ -23,6 +23,8 @@ class Row:
         Hyper-parameters.
     hard : bool
         Learn from hard negatives of `MINER`.
+    joins : tuple of (str, int)
+        Other rows, whose models `tfbind ensemble` joins, and what each counts.
     """
 
     arch: str
@@ -33,6 +35,7 @@ class Row:
     options: tuple[object, ...] = ()
     network: Mapping[str, object] = field(default_factory=dict)
     hard: bool = False
+    joins: tuple[tuple[str, int], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -52,7 +55,11 @@ ROWS = {
     "shallow": Row("shallow", "sequence,dnase", each=True, options=("--patience", 5)),
     "multitask": Row("multitask", "sequence,dnase", options=("--epochs", 5)),
     "best": replace(MEMBER, network={}),
+    "ensemble": Row(
+        "ensemble", "", elsewhere=True, joins=(("best", 3), ("shallow", 1), ("boosted", 1))
+    ),
 }
+OURS = ("best", "ensemble")
 
 PARTS = {
     PLAIN: MEMBER,

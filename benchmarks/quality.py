@@ -8,7 +8,8 @@ AUPRC is that of Davis and Goadrich, as floors are ties.
 What differs between rows beside the architecture stands in `ROWS`: `naive` and `boosted` read the
 motif of each factor, `best` some more; `best` alone learns besides from the peaks of its factors in
 cell types that have no signal here, and from hard negatives, and stops as its recipe says;
-`multitask` after the five passes of the thesis. `--parts` takes `best` apart, one member of it.
+`multitask` after the five passes of the thesis. `ensemble` is `best` with the models of `shallow`
+and `boosted`, joined by `tfbind ensemble`. `--parts` takes `best` apart, one member of it.
 
 The sheet is one that `tfbind train --samples` takes (cell, factor, peaks, relaxed, accessible,
 signal). A second one (cell, factor, peaks) is of the other cell types.
@@ -42,7 +43,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from comparison import Result, table
-from contestants import MINER, PARTS, PLAIN, ROWS, Row
+from contestants import MINER, OURS, PARTS, PLAIN, ROWS, Row
 from cross_cell import keep_settings, make, pipe, seeds, tfbind
 
 import tfbind as tfbind_package
@@ -179,13 +180,27 @@ def trained(
     onnx = Path(f"{stem}.onnx")
     with LOCKS[onnx]:
         if not onnx.exists():
-            _train(asked, cell, row, seed, tasks, stem)
+            make_model = _join if row.joins else _train
+            make_model(asked, cell, row, seed, tasks, Path(f"{stem}.part.onnx"))
+            Path(f"{stem}.part.onnx").replace(onnx)
     return onnx
 
 
-def _train(
-    asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str], stem: str
+def _join(
+    asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str], part: Path
 ) -> None:
+    models, weights = [], []
+    for name, weight in row.joins:
+        for some in tasks_of(asked, cell, ROWS[name]):
+            models.append(trained(asked, cell, ROWS[name], seed, some))
+            weights.append(str(weight))
+    pipe(tfbind("ensemble", *models, "--weights", ",".join(weights), "--force", "-o", part))
+
+
+def _train(
+    asked: argparse.Namespace, cell: Cell, row: Row, seed: int, tasks: Sequence[str], part: Path
+) -> None:
+    stem = str(part).removesuffix(".part.onnx")
     hard = trained(asked, cell, MINER, seed, tasks_of(asked, cell, MINER)[0]) if row.hard else None
     network = dict(row.network)
     if row.elsewhere:
@@ -199,8 +214,7 @@ def _train(
     words += ["--validate", tiles(asked, cell, "validate", seed, row.motifs, None)]
     words += ["--threads", 1, "--force", "-o", f"{stem}.keras"]
     pipe(tfbind("train", tiles(asked, cell, "train", seed, row.motifs, hard), *words))
-    pipe(tfbind("export", f"{stem}.keras", "--both-strands", "--force", "-o", f"{stem}.part.onnx"))
-    Path(f"{stem}.part.onnx").replace(f"{stem}.onnx")
+    pipe(tfbind("export", f"{stem}.keras", "--both-strands", "--force", "-o", part))
 
 
 def measured(
@@ -309,7 +323,7 @@ def main() -> None:
             results = [result for found in pool.map(run, work) for result in found]
     except subprocess.CalledProcessError as error:
         sys.exit(f"failed with status {error.returncode}: {error.cmd[-1]}")
-    print(table(results, list(rows), PLAIN if asked.parts else "best"))
+    print(table(results, list(rows), (PLAIN,) if asked.parts else OURS))
     if asked.json:
         listed: list[dict[str, Any]] = [one._asdict() for one in results]
         asked.json.write_text(json.dumps(listed, indent=1) + "\n")

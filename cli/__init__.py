@@ -16,6 +16,7 @@ from . import bin as bin_module
 from . import calibrate as calibrate_module
 from . import cut_sites as cut_sites_module
 from . import dream as dream_module
+from . import ensemble as ensemble_module
 from . import evaluate as evaluate_module
 from . import export as export_module
 from . import features as features_module
@@ -58,6 +59,7 @@ app.command("archs")(at_the_edge(archs_module.archs))
 app.command("similar")(at_the_edge(similar_module.similar))
 app.command("train")(at_the_edge(train_module.train))
 app.command("export")(at_the_edge(export_module.export))
+app.command("ensemble")(at_the_edge(ensemble_module.ensemble))
 app.command("score")(at_the_edge(score_module.score))
 app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
 app.command("calibrate")(at_the_edge(calibrate_module.calibrate))

@@ -14,6 +14,7 @@ from tfbind.errors import InputError, three
 from .evaluate import LabelColumn, ScoreColumn, Scores, label_column_of
 from .leakage import check_training_bins
 from .measures import LABEL_COLUMN, LabelFile, tell_unscored
+from .models import opened
 from .options import Force, Quiet
 from .progress import advancing, progress, say
 from .streams import STDIN_NAMES, reading, refuse_existing, refuse_terminal, writing
@@ -108,7 +109,7 @@ def calibrate(
         raise typer.BadParameter("scores and labels cannot both come from standard input")
     refuse_existing(output, force=force)
     refuse_terminal(output, "a model is binary")
-    content, contract, sha256 = _opened(model)
+    content, contract, sha256 = opened(model)
     if task is not None and task not in contract.tasks:
         raise typer.BadParameter(f"no task {task!r}: there is {', '.join(contract.tasks)}")
     asked = _Asked(contract, sha256, task, cell, score_column, label_column)
@@ -153,35 +154,6 @@ class _Read:
     tasks: tuple[str, ...]
     sha256: str
     named: frozenset[str]
-
-
-def _opened(path: str) -> "tuple[bytes, Contract, str]":
-    """Read a model file and its contract."""
-    from hashlib import sha256
-    from importlib.util import find_spec
-
-    from tfbind.contract import METADATA_KEY, Contract
-    from tfbind.runtime import Runtime
-
-    if find_spec("onnx") is None:
-        raise InputError("tfbind calibrate needs onnx; install it with: pip install onnx")
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
-    if content.startswith(b"PK"):
-        raise InputError(
-            "is no ONNX file, but seems to be a Keras network: tfbind export makes one of it",
-            path=path,
-        )
-    text = Runtime(content, "cpu", path).metadata.get(METADATA_KEY)
-    if text is None:
-        raise InputError(
-            "holds no contract of tfbind, which a calibration is written into; give a model of "
-            "tfbind export",
-            path=path,
-        )
-    return content, Contract.from_json(text, path), sha256(content).hexdigest()
 
 
 def _read(

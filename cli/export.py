@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .keras_backend import load_keras
+from .models import ModelOutput
 from .options import Force, Quiet
 from .progress import say
 from .streams import refuse_existing, writing
@@ -12,9 +13,7 @@ from .streams import refuse_existing, writing
 
 def export(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="A .keras file of train.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Write the .onnx file here.")
-    ],
+    output: ModelOutput,
     both_strands: Annotated[
         bool,
         typer.Option(
