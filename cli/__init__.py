@@ -21,6 +21,7 @@ from . import evaluate as evaluate_module
 from . import export as export_module
 from . import features as features_module
 from . import fetch as fetch_module
+from . import info as info_module
 from . import label as label_module
 from . import sample as sample_module
 from . import scan as scan_module
@@ -60,6 +61,7 @@ app.command("similar")(at_the_edge(similar_module.similar))
 app.command("train")(at_the_edge(train_module.train))
 app.command("export")(at_the_edge(export_module.export))
 app.command("ensemble")(at_the_edge(ensemble_module.ensemble))
+app.command("info")(at_the_edge(info_module.info))
 app.command("score")(at_the_edge(score_module.score))
 app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
 app.command("calibrate")(at_the_edge(calibrate_module.calibrate))

@@ -56,8 +56,9 @@ def archs(
     network; what its inputs are made from, where one motif stands for any number; base pairs of a
     window, of a bin and from one bin to the next; tasks; scan, if it reads any stretch at once, or
     windows, if it takes one at a time and scores slower; what it learns; its recipe, settings that
-    train takes in place of the usual ones unless they are given, or -; a few words. What train
-    builds has the geometry and the tasks of its tiles.
+    train takes in place of the usual ones unless they are given, or -; a few words. --json also
+    has sizes: what --config may set under [network], and what it is otherwise. What train builds
+    has the geometry and the tasks of its tiles.
 
     For example:
 

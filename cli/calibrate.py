@@ -332,7 +332,7 @@ def _fitted(read: _Read, task: str, method: "Method", *, quiet: bool) -> "Calibr
     before = reliability(bound, unbound)
     after = reliability(calibrated(bound, found), calibrated(unbound, found))
     say(
-        f"{task}: {method}, {len(found.scores)} knots, from {found.bound:,} bound and "
+        f"{task}: {method}, from {found.bound:,} bound and "
         f"{found.unbound:,} unbound bins; on these: Brier score {_change(before, after, 'brier')}, "
         f"calibration error {_change(before, after, 'error')}",
         quiet=quiet,

@@ -17,7 +17,7 @@ from .config import FLAGS, Told
 from .pictures import check_picture
 from .progress import say
 from .samples import TOLD_AS_TILES
-from .streams import refuse_existing, replacing, writing
+from .streams import refuse_existing, refuse_no_folder, replacing, writing
 
 if TYPE_CHECKING:
     from tfbind.tilefiles import TileFile
@@ -93,9 +93,7 @@ def claimed(output: str, plot: str | None, *, resume: bool, force: bool) -> Outp
     if plot is not None:
         check_picture("--plot", plot, force=replaces or complete)
     for path in filter(None, (output, plot)):
-        folder = Path(os.path.realpath(path)).parent
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"cannot be written: no folder {folder} to write to", path=path)
+        refuse_no_folder(path)
     return Outputs(output, record, plot, kept, resume, replaces, complete)
 
 
@@ -171,7 +169,8 @@ def leave_complete(output: str, about: Mapping[str, str], *, quiet: bool) -> int
         training = {}
     if training.get("run") != digest(about):
         raise InputError(
-            "exists and is of another run, or one that was stopped; --force replaces it",
+            "exists and is of a run with other options, tiles or versions, or of one that was "
+            "stopped; --force replaces it",
             path=output,
         )
     say(f"{output} is complete: nothing to do", quiet=quiet)

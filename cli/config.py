@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
+from .archs import NAMES
 from .streams import reading
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def told(context: typer.Context, path: str | None) -> Told:
     arch = context.params["arch"]
     if not given["arch"] and configuration.arch is not None:
         arch = configuration.arch
+    if arch not in NAMES:  # told before Keras is loaded
+        raise RequestError(f"no architecture {arch!r}: there is {', '.join(NAMES)}")
     _refuse_unread(arch, flags, configuration)
     recipe = dict(RECIPES.get(arch, {}))
     settings = Settings(**(values | recipe | dict(configuration.training) | flags))

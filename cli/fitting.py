@@ -71,7 +71,12 @@ class Run:
         # The picture's place is claimed before the work, and drawn in once the network is in its
         # own: whatever is wrong with the one takes nothing from the other.
         with outputs.writing_picture() as picture:
-            history, tasks = self._learn(checkpoint, material_of, start_of)
+            try:
+                history, tasks = self._learn(checkpoint, material_of, start_of)
+            except KeyboardInterrupt:
+                kept = "--resume goes on" if checkpoint.path.exists() else "nothing is kept"
+                say(f"interrupted before a network was written; {kept}", quiet=self.quiet)
+                raise
             if history.ended != "interrupted":
                 checkpoint.remove()
             if picture is not None:

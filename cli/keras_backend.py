@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ def load_keras(device: str = "auto", threads: int | None = None) -> None:
     for module in dict.fromkeys((backend, "tensorflow")):
         if importlib.util.find_spec(module) is not None:
             _import_silently(module)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice on our code to users
     importlib.import_module("keras")
     if backend == "tensorflow":
         _settle(names, threads)

@@ -123,7 +123,13 @@ def parts(
                 f"--validate {region} is neither a file nor on a contig of the tiles, which lie on "
                 f"{three(contigs)}"
             )
-    return *part_by_regions(files, regions, tasks), regions
+    training, validation = part_by_regions(files, regions, tasks)
+    if not validation.tiles:
+        raise InputError(
+            f"--validate {','.join(map(str, regions))} holds no tile; tiles lie in "
+            f"{three(list(map(str, TileSet(files).regions([]))))}"
+        )
+    return training, validation, regions
 
 
 def _chosen_tasks(held: "Sequence[str]", names: str | None) -> "Sequence[str]":

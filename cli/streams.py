@@ -138,10 +138,18 @@ def refuse_existing(output: str, *, force: bool) -> None:
     """Refuse to write over a file, before any work is done for it."""
     if not output or os.path.isdir(output):
         raise InputError("is a folder, expected the name of a file", path=output or "-o ''")
-    if force or output == "-" or is_pipe_or_device(output):
+    if output == "-" or is_pipe_or_device(output):
         return
-    if os.path.exists(output):
+    refuse_no_folder(output)
+    if not force and os.path.exists(output):
         raise InputError("exists already; give --force to replace it", path=output)
+
+
+def refuse_no_folder(output: str) -> None:
+    """Refuse to write to a folder that is not there, or not ours."""
+    folder = os.path.dirname(os.path.realpath(output))
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise InputError(f"cannot be written: no folder {folder} to write to", path=output)
 
 
 def refuse_terminal(output: str, why: str) -> None:

@@ -26,6 +26,7 @@ from .options import (
     Seed,
     Threads,
 )
+from .progress import say
 from .samples import Background, Exclude, Folder, Holdout, Samples, SheetOptions, paths_of_tiles
 from .similar import CellsLike, TargetSignal, most_alike, refuse_unlike
 from .starting import Init, Motifs, Pretrain, PretrainEpochs, files_of, start_of
@@ -55,7 +56,9 @@ def train(
         typer.Option(
             metavar="FILE",
             help="TOML: arch and inputs; [network], with what the architecture is built with, such "
-            "as filters; [training], with epochs, learning_rate and so on. Flags win over it.",
+            "as filters (tfbind archs --json lists it); [training], with ambiguous, batch, "
+            "both_strands, bound_weight, clip, epochs, focus, learning_rate, patience, schedule "
+            "and seed. Flags win over it.",
         ),
     ] = None,
     tasks: Annotated[
@@ -220,6 +223,8 @@ def train(
     sheet.refuse_without(tiles or [], matching=bool(pretrain))
     refuse_unlike(cells_like, target_signal)
     outputs = claimed(output, plot, resume=resume, force=force)
+    if resume and not (outputs.may_be_complete or outputs.checkpoint.exists()):
+        say(f"nothing to resume: no {outputs.checkpoint}; begins with epoch 1", quiet=quiet)
     wanted = told(context, config)
     # A batch system ends a job by SIGTERM; the best network so far is kept then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

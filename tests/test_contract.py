@@ -23,9 +23,16 @@ def test_geometry_of_the_thesis() -> None:
     assert [geometry.length(bins) for bins in (1, 2, 64)] == [1000, 1050, 4150]
 
 
-@pytest.mark.parametrize("numbers", [(1000, 201, 50), (100, 200, 50), (1000, 200, 0)])
-def test_impossible_geometry_is_refused(numbers: tuple[int, int, int]) -> None:
-    with pytest.raises(InputError, match="expected"):
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((1000, 201, 50), "expected the same whole number of bases on both sides of a bin"),
+        ((100, 200, 50), "expected 200 bp or more, .* give a larger --window"),
+        ((1000, 200, 0), "expected window, size and stride of 1 bp or more"),
+    ],
+)
+def test_impossible_geometry_is_refused(numbers: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         Geometry(*numbers)
 
 

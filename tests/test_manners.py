@@ -339,7 +339,8 @@ def test_a_folder_that_is_not_there_is_named(folder: Path, tfbind: Tfbind) -> No
     done = tfbind("bin", folder / "sizes", "-o", out)
     assert done.returncode == 1
     assert done.stderr == (
-        b"tfbind: %s: cannot be written: No such file or directory\n" % bytes(out)
+        b"tfbind: %s: cannot be written: no folder %s to write to\n"
+        % (bytes(out), bytes(out.parent.resolve()))
     )
 
 

@@ -186,6 +186,28 @@ def test_signal_leaves_the_best_so_far_and_a_checkpoint(trained: Trained, tmp_pa
     assert "run" not in contract_of(tmp_path / "x.keras")["training"]
 
 
+def test_signal_before_the_first_epoch_is_told_and_leaves_nothing(
+    trained: Trained, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [*TRAIN, str(trained.tiles), *VALIDATE, "--resume", "-o", "x.keras"],
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr
+    first = process.stderr.readline().decode()
+    assert first == "tfbind: nothing to resume: no x.keras.checkpoint; begins with epoch 1\n"
+    while not process.stderr.readline().startswith(b"tfbind: validation:"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read().decode()
+    assert process.wait(60) == 130
+    process.stderr.close()
+    assert rest == "tfbind: interrupted before a network was written; nothing is kept\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_that_are_no_checkpoint_and_odd_requests_are_told(
     tfbind: Tfbind, trained: Trained, tmp_path: Path
 ) -> None:
@@ -198,6 +220,9 @@ def test_files_that_are_no_checkpoint_and_odd_requests_are_told(
     assert "nodir/p.png: cannot be written: no folder" in said(
         tfbind(*args, "--plot", tmp_path / "nodir" / "p.png")
     )
+    gone = said(tfbind(*args[:2], "--validate", "chrX:1001-2000", "-o", output))
+    assert "--validate chrX:1001-2000 holds no tile; tiles lie in chrX:450" in gone
+    assert "no architecture 'resnet': there is best" in said(tfbind(*args, "--arch", "resnet"), 2)
     assert "found --device gpu, expected" in said(tfbind(*args, "--device", "gpu"), 2)
     assert "found batch 12" in said(tfbind(*args, "--batch", "12"), 2)
     config = tmp_path / "c.toml"

@@ -55,7 +55,12 @@ class Geometry:
                 f"found {self}, expected window, size and stride of 1 bp or more and 1 output or "
                 "more"
             )
-        if self.window < self._covered or (self.window - self._covered) % 2:
+        if self.window < self._covered:
+            raise InputError(
+                f"found a window of {self.window} bp, expected {self._covered} bp or more, which "
+                "its bins take; give a larger --window"
+            )
+        if (self.window - self._covered) % 2:
             bins = (
                 f"bins of {self.size} bp"
                 if self.outputs == 1

@@ -180,7 +180,10 @@ def _session(content: bytes, device: str, path: str, *, tf32: bool) -> onnxrunti
         )
     except Exception as error:  # the runtime's exceptions have no base of their own
         if "CUDA" not in str(error) or device == "cpu":
-            raise InputError(f"is no ONNX model that can be loaded: {error}", path=path) from error
+            raise InputError(
+                f"is no ONNX model that can be loaded ({error}); tfbind export writes one",
+                path=path,
+            ) from error
         if device == "auto":
             return _session(content, "cpu", path, tf32=tf32)
         raise _no_cuda(device, str(error)) from error

@@ -1,6 +1,7 @@
 """The architectures with the sizes that they were published with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Listed:
     recipe : mapping
         Settings that it is trained by where others are not given, and the defaults are not best.
     about : str
+    sizes : mapping
+        Keywords that it is built with, and their defaults.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Listed:
     learns: str
     recipe: Mapping[str, Any]
     about: str
+    sizes: Mapping[str, Any]
 
 
 def catalogue() -> Iterator[Listed]:
@@ -76,7 +80,13 @@ def catalogue() -> Iterator[Listed]:
             _learnt(mark, kind.tasks),
             RECIPES.get(name, {}),
             kind.about,
+            _sizes(kind.build),
         )
+
+
+def _sizes(build: Callable[..., keras.Model]) -> dict[str, Any]:
+    options = inspect.signature(build).parameters.values()
+    return {one.name: one.default for one in options if one.kind is one.KEYWORD_ONLY}
 
 
 def _inputs(sources: Sequence[str]) -> list[Input]:
