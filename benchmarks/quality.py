@@ -294,7 +294,8 @@ def main() -> None:
     refuse_shared(asked)
     root = Path(tfbind_package.__file__).parent
     asked.files = digest_of([asked.samples, asked.elsewhere, asked.own, asked.all])
-    asked.sources = digest_of([*root.rglob("*.py"), *Path(tfbind_cli.__file__).parent.glob("*.py")])
+    cli, rows_of = Path(tfbind_cli.__file__).parent, Path(__file__).with_name("contestants.py")
+    asked.sources = digest_of([*root.rglob("*.py"), *cli.glob("*.py"), rows_of, Path(__file__)])
     keep_settings(asked, FREE)
     for name in ("own", "all"):
         write_motifs(asked.motifs, getattr(asked, name).read_text().split(), asked.work, name)

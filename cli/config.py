@@ -70,7 +70,10 @@ def told(context: typer.Context, path: str | None) -> Told:
     if not given["arch"] and configuration.arch is not None:
         arch = configuration.arch
     if arch not in NAMES:  # told before Keras is loaded
-        raise RequestError(f"no architecture {arch!r}: there is {', '.join(NAMES)}")
+        message = f"no architecture {arch!r}: there is {', '.join(NAMES)}"
+        if given["arch"]:
+            raise RequestError(message)
+        raise InputError(message, path=path)
     _refuse_unread(arch, flags, configuration)
     recipe = dict(RECIPES.get(arch, {}))
     settings = Settings(**(values | recipe | dict(configuration.training) | flags))

@@ -42,7 +42,8 @@ def ensemble(
     differ, narrower ones look at the middle of the widest. If all scan, the ensemble does.
 
     It is slower than its slowest model by the time of all others. Calibrations do not hold for a
-    mean, and are left out: calibrate the ensemble. It is compared with its members before it is
+    mean, and are left out: calibrate the ensemble. Scores of classes that exclude each other no
+    longer add up to 1. It is compared with its members before it is
     written; a difference over 1e-5 is an error.
 
     For example:
@@ -86,10 +87,8 @@ def _numbers(text: str | None, count: int) -> list[float]:
 
 
 def _members(models: "Sequence[str]", weights: "Sequence[float]") -> "list[Member]":
+    files = [opened(path) for path in models]  # tells of a missing onnx, too
     from tfbind.ensembles import Member
 
-    found = []
-    for path, weight in zip(models, weights, strict=True):
-        content, contract, sha256 = opened(path)
-        found.append(Member(path, content, contract, sha256, weight))
-    return found
+    together = zip(models, files, weights, strict=True)
+    return [Member(path, *file, weight) for path, file, weight in together]

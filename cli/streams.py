@@ -148,8 +148,10 @@ def refuse_existing(output: str, *, force: bool) -> None:
 def refuse_no_folder(output: str) -> None:
     """Refuse to write to a folder that is not there, or not ours."""
     folder = os.path.dirname(os.path.realpath(output))
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+    if not os.path.isdir(folder):
         raise InputError(f"cannot be written: no folder {folder} to write to", path=output)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot be written: the folder {folder} may not be changed", path=output)
 
 
 def refuse_terminal(output: str, why: str) -> None:

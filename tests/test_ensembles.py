@@ -1,5 +1,6 @@
 """Several models as one file: the mean of their log-odds."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from baseline_parts import DNASE, SEQUENCE, arrays_of
 from by_hand import disturb, run, windows_of
 from conftest import Tfbind, Trained, ok, said
 
-from tfbind.contract import METADATA_KEY, Contract, Geometry, Input, Tensor
+from tfbind.contract import METADATA_KEY, Contract, Distribution, Geometry, Input, Tensor
 from tfbind.ensembles import Member, contract_of, ensemble
 from tfbind.errors import InputError
 from tfbind.networks import architecture
@@ -24,6 +25,7 @@ from tfbind.networks.graphs import write_graph
 
 Array = npt.NDArray[Any]
 
+HELA, K562 = Distribution(0.1, (1.0, 2.0)), Distribution(0.2, (1.0, 3.0))
 WIDE, NARROW = Geometry(600, 200, 50), Geometry(400, 200, 50)
 CELL = Input("expression", "expression", "float32", along="cell", features=("a", "b"))
 SIZES = {"filters": 4, "dense": 6, "joint": 12, "width": 9, "pool": 15}
@@ -39,7 +41,7 @@ def member(
 ) -> Member:
     """Build a small network with weights of chance, as a file."""
     names = tuple(tasks.split())
-    keras.utils.set_random_seed(len(tasks) + geometry.window + int(weight))
+    keras.utils.set_random_seed(len(tasks) + geometry.window + int(weight % 1000))
     model = architecture("shallow").build(list(inputs), geometry, len(names), **SIZES)
     disturb(model)
     contract = Contract(geometry, inputs, names, architecture="shallow", cells=("HeLa-S3",), **more)
@@ -109,12 +111,22 @@ def test_certain_scores_stay_finite() -> None:
     graph = onnx.load_model_from_string(one.content)
     (last,) = (node for node in graph.graph.node if "scores" in node.output)
     last.output[0] = "before"
-    graph.graph.node.append(onnx.helper.make_node("Round", ["before"], ["scores"]))
-    rounded = replace(one, content=graph.SerializeToString())
-    model, _ = ensemble([rounded, rounded])
-    found = run(model, arrays_of(5))
-    assert np.isfinite(found).all()
-    assert set(np.round(found.ravel(), 5).tolist()) <= {0.0, 1.0}
+    graph.graph.node.append(onnx.helper.make_node("Floor", ["before"], ["scores"]))
+    never = replace(one, content=graph.SerializeToString())
+    graph.graph.node[-1].op_type = "Ceil"
+    always = replace(one, content=graph.SerializeToString())
+    arrays = arrays_of(5)
+    assert {scores_of(never, arrays).max(), scores_of(always, arrays).min()} == {0, 1}
+    model, _ = ensemble([never, always])
+    np.testing.assert_allclose(run(model, arrays), 0.5, atol=1e-6)
+
+
+def test_huge_weights_are_weights() -> None:
+    members = [member("CTCF", 1e308), member("CTCF MAX", 1e308)]
+    arrays = arrays_of(6)
+    model, _ = ensemble(members)
+    mean = np.mean([odds(scores_of(one, arrays))[..., 0] for one in members], axis=0)
+    np.testing.assert_allclose(odds(run(model, arrays)[..., 0]), mean, atol=1e-4)
 
 
 def test_an_ensemble_can_join_another() -> None:
@@ -134,12 +146,26 @@ def test_an_ensemble_can_join_another() -> None:
 
 
 def test_the_contract_holds_all_that_members_were_trained_on() -> None:
-    some = member("CTCF", trained_on=("chr1:1-50",), held_out=("chr2:1-9",), both_strands=True)
-    other = member("MAX", trained_on=("chr1:1-50", "chr3:1-50"), precision="float16")
+    some = member(
+        "CTCF", trained_on=("chr1:1-50",), held_out=("chr2:1-9", "chr3:1-50"), both_strands=True
+    )
+    other = member(
+        "MAX",
+        trained_on=("chr1:1-50", "chr3:1-50"),
+        held_out=("chr2:1-9",),
+        precision="float16",
+        inputs=(SEQUENCE, replace(DNASE, trained=(HELA, K562))),
+    )
+    some = replace(
+        some, contract=replace(some.contract, inputs=(SEQUENCE, replace(DNASE, trained=(HELA,))))
+    )
     found = contract_of([some, replace(other, weight=2.0)])
     assert found.trained_on == ("chr1:1-50", "chr3:1-50")
     assert found.held_out == ("chr2:1-9",)
+    assert found.inputs[1].trained == (HELA, K562)
     assert (found.precision, found.both_strands) == ("float16", False)
+    silent = replace(other, contract=replace(other.contract, trained_on=()))
+    assert contract_of([some, silent]).trained_on == ()
     told = found.training["members"]
     assert [one["weight"] for one in told] == [1.0, 2.0]
     assert [one["tasks"] for one in told] == [("CTCF",), ("MAX",)]
@@ -169,7 +195,7 @@ def test_other_opsets_are_refused() -> None:
     graph = onnx.load_model_from_string(one.content)
     graph.opset_import[0].version = 17
     other = replace(one, path="old.onnx", content=graph.SerializeToString())
-    with pytest.raises(InputError, match=r"is of ONNX opset 17, others of 18; export all"):
+    with pytest.raises(InputError, match=r"is of opset 17 of ONNX, others of 18; export all"):
         ensemble([one, other])
 
 
@@ -190,6 +216,8 @@ def test_models_are_joined_and_scored_from_the_shell(
         for one in (trained.onnx, path)
     )
     assert len(joined) == 2
+    told = json.loads(ok(tfbind("info", path)))["training"]["members"]
+    assert [one["weight"] for one in told] == [3, 1]
     assert joined == pytest.approx(alone, rel=1e-3)
     assert "exists" in said(tfbind("ensemble", *twice, "-o", path))
 

@@ -10,14 +10,15 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, compose, helper
 
+import tfbind
 from tfbind.contract import METADATA_KEY, Contract, Geometry, Input
 from tfbind.errors import InputError
 from tfbind.nodes import Nodes
 
 Array = npt.NDArray[Any]
 
-CERTAIN = 1e-7
-"""How near to 0 and to 1 a score is taken for: float32 has no room for more next to 1."""
+CERTAIN = 2.0**-23
+"""A score is taken to be no nearer to 0 and to 1: float32 has no room for more next to 1."""
 
 TOLERANCE = 1e-5
 OUTPUT = "scores"
@@ -51,8 +52,10 @@ class Member:
 def ensemble(members: Sequence[Member]) -> tuple[onnx.ModelProto, float]:
     """Join models into one, each task's score the sigmoid of the weighted mean of log-odds.
 
-    A task that some models score alone is their mean. Models with a narrower window look at the
-    middle of the widest one. Calibrations are left out, as they hold for one model's scores.
+    A task that only some models score is the mean of theirs. Models with a narrower window look at
+    the middle of the widest one. Calibrations are left out, as they hold for one model's scores.
+    Log-odds are made of scores in float32: where a member is nearly certain of a bin that others
+    are not, their rounding near 1 grows to a thousandth of the ensemble's score.
 
     Parameters
     ----------
@@ -109,14 +112,34 @@ def contract_of(members: Sequence[Member]) -> Contract:
         scans=all(one.scans for one in contracts),
         both_strands=all(one.both_strands for one in contracts),
         architecture="ensemble",
-        parameters={"weights": [one.weight for one in members]},
         cells=_union(one.cells for one in contracts),
-        trained_on=_union(one.trained_on for one in contracts),
-        held_out=_union(one.held_out for one in contracts),
+        trained_on=_trained_on(contracts),
+        held_out=_held_out(contracts),
         training={"members": [_told(one) for one in members]},
-        versions=dict(contracts[0].versions),
+        versions=_versions(),
         precision=next((c.precision for c in contracts if c.precision != "float32"), "float32"),
     )
+
+
+def _trained_on(contracts: Sequence[Contract]) -> tuple[str, ...]:
+    """Give the regions that any member knows; none, which is asked about, if one does not tell."""
+    if not all(one.trained_on for one in contracts):
+        return ()
+    return _union(one.trained_on for one in contracts)
+
+
+def _held_out(contracts: Sequence[Contract]) -> tuple[str, ...]:
+    """Give the regions that all members were kept from."""
+    shared = set.intersection(*(set(one.held_out) for one in contracts))
+    return tuple(region for region in contracts[0].held_out if region in shared)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "tfbind": tfbind.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
 
 
 def _told(member: Member) -> dict[str, Any]:
@@ -130,6 +153,10 @@ def _told(member: Member) -> dict[str, Any]:
         "both_strands": contract.both_strands,
         "parameters": contract.parameters,
         "training": contract.training,
+        "cells": contract.cells,
+        "trained_on": contract.trained_on,
+        "held_out": contract.held_out,
+        "versions": contract.versions,
     }
 
 
@@ -169,6 +196,8 @@ def _inputs(members: Sequence[Member]) -> tuple[Input, ...]:
                     "with the same transform, and on the same tiles if values are standardised",
                     path=member.path,
                 )
+            both = tuple(dict.fromkeys((*known.trained, *spec.trained)))
+            found[spec.name] = (replace(known, trained=both), other)
     return tuple(spec for spec, _ in found.values())
 
 
@@ -177,13 +206,17 @@ def _parsed(member: Member) -> onnx.ModelProto:
 
 
 def _opsets(members: Sequence[Member]) -> dict[str, int]:
+    """Give the version of each domain of operators that a member uses."""
     found: dict[str, int] = {}
     for member in members:
-        for one in _parsed(member).opset_import:
-            if found.setdefault(one.domain, one.version) != one.version:
+        model = _parsed(member)
+        used = {node.domain for node in model.graph.node}
+        for one in model.opset_import:
+            # Converters name domains that no node is of.
+            if one.domain in used and found.setdefault(one.domain, one.version) != one.version:
                 raise InputError(
-                    f"is of ONNX opset {one.version}, others of {found[one.domain]}; export all "
-                    "with the same tfbind",
+                    f"is of opset {one.version} of {one.domain or 'ONNX'}, others of "
+                    f"{found[one.domain]}; export all with the same tfbind",
                     path=member.path,
                 )
     return found
@@ -242,14 +275,15 @@ def shares(members: Sequence[Member], contract: Contract) -> list[npt.NDArray[np
         Over all members the weights of a task add up to 1.
     """
     places = {task: place for place, task in enumerate(contract.tasks)}
+    largest = max(member.weight for member in members)  # sums of huge weights stay finite
     totals = np.zeros(len(places))
     for member in members:
-        totals[[places[task] for task in member.contract.tasks]] += member.weight
+        totals[[places[task] for task in member.contract.tasks]] += member.weight / largest
     found = []
     for member in members:
         weights = np.zeros((len(member.contract.tasks), len(places)), np.float32)
         for row, task in enumerate(member.contract.tasks):
-            weights[row, places[task]] = member.weight / totals[places[task]]
+            weights[row, places[task]] = member.weight / largest / totals[places[task]]
         found.append(weights)
     return found
 
