@@ -114,7 +114,10 @@ def test_archs_says_what_there_is(listed: list[dict[str, Any]], tfbind: Tfbind) 
     assert chosen["tss"]["learns"] == "one of 3 classes"
     assert chosen["multitask"]["learns"] == "each task: unknown, unbound, bound"
     header, *lines = ok(tfbind("archs")).decode().splitlines()
-    assert header[1:].split("\t") == list(chosen["best"])
+    assert [*header[1:].split("\t"), "sizes"] == list(chosen["best"])
+    assert chosen["danq"]["sizes"]["recurrent"] == 320
+    for name, sizes in SMALL.items():
+        assert set(sizes) <= set(chosen[name]["sizes"])
     assert chosen["best"]["recipe"] == RECIPES["best"]
     assert lines[0].split("\t")[9] == ",".join(f"{k}={v}" for k, v in RECIPES["best"].items())
     assert [line.split("\t")[0] for line in lines] == list(NAMES)
