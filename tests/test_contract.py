@@ -27,7 +27,7 @@ def test_geometry_of_the_thesis() -> None:
     ("numbers", "message"),
     [
         ((1000, 201, 50), "expected the same whole number of bases on both sides of a bin"),
-        ((100, 200, 50), "expected 200 bp or more, .* give a larger --window"),
+        ((100, 200, 50), "around bins of 200 bp, expected a window of 200 bp or more"),
         ((1000, 200, 0), "expected window, size and stride of 1 bp or more"),
     ],
 )

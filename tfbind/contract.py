@@ -55,21 +55,16 @@ class Geometry:
                 f"found {self}, expected window, size and stride of 1 bp or more and 1 output or "
                 "more"
             )
-        if self.window < self._covered:
-            raise InputError(
-                f"found a window of {self.window} bp, expected {self._covered} bp or more, which "
-                "its bins take; give a larger --window"
-            )
-        if (self.window - self._covered) % 2:
+        if self.window < self._covered or (self.window - self._covered) % 2:
             bins = (
                 f"bins of {self.size} bp"
                 if self.outputs == 1
                 else f"{self.outputs} bins of {self.size} bp, {self.stride} bp apart"
             )
-            raise InputError(
-                f"found a window of {self.window} bp around {bins}, expected the same whole number "
-                "of bases on both sides of " + ("a bin" if self.outputs == 1 else "them")
-            )
+            wanted = "the same whole number of bases on both sides of a bin"
+            if self.window < self._covered:
+                wanted = f"a window of {self._covered} bp or more"
+            raise InputError(f"found a window of {self.window} bp around {bins}, expected {wanted}")
 
     @property
     def _covered(self) -> int:
