@@ -159,11 +159,11 @@ def leave_complete(output: str, about: Mapping[str, str], *, quiet: bool) -> int
 
     Gives the epoch that was kept.
     """
-    from tfbind.contract import Contract
+    from tfbind.contract import IN_KERAS, Contract
 
     try:
         with zipfile.ZipFile(output) as archive:
-            contract = Contract.from_json(archive.read("tfbind/contract.json"), output)
+            contract = Contract.from_json(archive.read(IN_KERAS), output)
         training = contract.training
     except (OSError, KeyError, zipfile.BadZipFile):
         training = {}

@@ -43,8 +43,8 @@ def ensemble(
 
     It is slower than its slowest model by the time of all others. Calibrations do not hold for a
     mean, and are left out: calibrate the ensemble. Scores of classes that exclude each other no
-    longer add up to 1. It is compared with its members before it is
-    written; a difference over 1e-5 is an error.
+    longer add up to 1. It is compared with its members before it is written; a difference over 1e-5
+    is an error.
 
     For example:
 

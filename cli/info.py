@@ -1,6 +1,7 @@
 """`tfbind info`."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,8 @@ def _contract(path: str) -> str:
             first = stream.read(8)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+    if not Path(path).is_file():  # a pipe's first bytes are gone now
+        raise InputError("is no file on a disk; write it to one first", path=path)
     if first.startswith(STREAM):
         from tfbind.tilefiles import TileFile
 
@@ -65,10 +68,12 @@ def _contract(path: str) -> str:
 
 
 def _in_keras(path: str) -> str | None:
+    from tfbind.contract import IN_KERAS
+
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read("tfbind/contract.json").decode()
+            return archive.read(IN_KERAS).decode()
     except KeyError:
         return None
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, UnicodeDecodeError) as error:
         raise InputError("is no .keras file, or is damaged; train writes one", path=path) from error

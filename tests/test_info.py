@@ -1,10 +1,28 @@
 """What a file says of itself."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import Tfbind, Trained, ok, said
+
+from tfbind.contract import IN_KERAS
+
+
+def damaged() -> bytes:
+    """Make an archive that opens, and whose contract does not."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(IN_KERAS, "{}" * 100)
+    content = bytearray(whole.getvalue())
+    start = 30 + len(IN_KERAS)
+    content[start : start + 6] = b"\xff" * 6
+    return bytes(content)
+
+
+DAMAGED = damaged()
 
 
 def test_a_model_its_network_and_its_tiles_tell_what_they_are(
@@ -27,10 +45,11 @@ def test_a_model_its_network_and_its_tiles_tell_what_they_are(
     [
         (None, "cannot be read: No such file"),
         (b"PK\x03\x04", "is no .keras file, or is damaged"),
+        (DAMAGED, "is no .keras file, or is damaged"),
         (b"chr1\t0\t200\n", "is no ONNX model that can be loaded"),
         (b"\xff\xff\xff\xff\x00", "is no file of tiles"),
     ],
-    ids=["missing", "zip", "bed", "arrow"],
+    ids=["missing", "zip", "damaged", "bed", "arrow"],
 )
 def test_other_files_are_refused(
     tfbind: Tfbind, tmp_path: Path, content: bytes | None, message: str

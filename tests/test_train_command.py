@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -295,3 +295,5 @@ def test_help_tells_the_recipes_as_they_are(tfbind: Tfbind) -> None:
     for arch, recipe in RECIPES.items():
         flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items()]
         assert re.search(rf"--arch {arch} (stands )?for {' '.join(flags)}", text), arch
+    (listed,) = re.findall(r"\[training\], with ([\w, ]+)\. Flags win", text)
+    assert set(re.split(r", | and ", listed)) == {one.name for one in fields(Settings)}

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
+IN_KERAS = "tfbind/contract.json"
 VERSION = 4
 NAME = re.compile(r"[\w.+-]+")
 RESERVED = ("contig", "start", "weights", "label")

@@ -75,12 +75,12 @@ def ensemble(members: Sequence[Member]) -> tuple[onnx.ModelProto, float]:
         If the members do not fit together, or the difference is over 1e-5.
     """
     contract = contract_of(members)
-    graph = _graph(members, contract)
-    opsets = _opsets(members)
+    parsed = [onnx.load_model_from_string(one.content) for one in members]
+    opsets = _opsets(members, parsed)
     model = helper.make_model(
-        graph,
+        _graph(members, parsed, contract),
         opset_imports=[helper.make_opsetid(*one) for one in opsets.items()],
-        ir_version=max(_parsed(one).ir_version for one in members),
+        ir_version=max(one.ir_version for one in parsed),
         producer_name="tfbind",
     )
     helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
@@ -201,15 +201,10 @@ def _inputs(members: Sequence[Member]) -> tuple[Input, ...]:
     return tuple(spec for spec, _ in found.values())
 
 
-def _parsed(member: Member) -> onnx.ModelProto:
-    return onnx.load_model_from_string(member.content)
-
-
-def _opsets(members: Sequence[Member]) -> dict[str, int]:
+def _opsets(members: Sequence[Member], parsed: Sequence[onnx.ModelProto]) -> dict[str, int]:
     """Give the version of each domain of operators that a member uses."""
     found: dict[str, int] = {}
-    for member in members:
-        model = _parsed(member)
+    for member, model in zip(members, parsed, strict=True):
         used = {node.domain for node in model.graph.node}
         for one in model.opset_import:
             # Converters name domains that no node is of.
@@ -222,12 +217,15 @@ def _opsets(members: Sequence[Member]) -> dict[str, int]:
     return found
 
 
-def _graph(members: Sequence[Member], contract: Contract) -> onnx.GraphProto:
+def _graph(
+    members: Sequence[Member], parsed: Sequence[onnx.ModelProto], contract: Contract
+) -> onnx.GraphProto:
     """Put the graphs side by side, on the same inputs, and a weighted mean behind them."""
     whole = Nodes()
     parts: list[str] = []
-    for member, weights in zip(members, shares(members, contract), strict=True):
-        graph = compose.add_prefix(_parsed(member), f"member_{len(parts)}_").graph
+    weighed = shares(members, contract)
+    for member, model, weights in zip(members, parsed, weighed, strict=True):
+        graph = compose.add_prefix(model, f"member_{len(parts)}_").graph
         cut = (contract.geometry.window - member.contract.geometry.window) // 2
         for end, spec in zip(graph.input, member.contract.fed, strict=True):
             _feed(whole, spec, end.name, cut)

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 
 import tfbind.networks.layers  # noqa: F401  (registers the layers that a file names)
-from tfbind.contract import Contract
+from tfbind.contract import IN_KERAS, Contract
 from tfbind.errors import InputError
 
-CONTRACT, TILES = "tfbind/contract.json", "tfbind/check.tiles"
+TILES = "tfbind/check.tiles"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def save_network(network: Network, path: str | Path) -> None:
     """Write a `.keras` file; Keras reads it too, and passes over what is ours."""
     network.model.save(path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(CONTRACT, network.contract.to_json())
+        archive.writestr(IN_KERAS, network.contract.to_json())
         archive.writestr(TILES, network.tiles)
 
 
@@ -49,7 +49,7 @@ def load_network(path: str | Path) -> Network:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            contract = archive.read(CONTRACT) if CONTRACT in names else None
+            contract = archive.read(IN_KERAS) if IN_KERAS in names else None
             tiles = archive.read(TILES) if TILES in names else b""
         made = Contract.from_json(contract, path)
         return Network(keras.saving.load_model(path, compile=False), made, tiles)
