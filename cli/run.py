@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,13 +206,19 @@ def wanted_files(
 @contextmanager
 def doubts(contract: "Contract", sources: "Sources") -> Iterator[None]:
     """Meanwhile compare each signal with those that the model was trained on; tell what differs."""
-    thread = threading.Thread(target=_compare, args=(contract, sources), daemon=True)
+    stop = threading.Event()
+    thread = threading.Thread(target=_compare, args=(contract, sources, stop), daemon=True)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        thread.join()
 
 
-def _compare(contract: "Contract", sources: "Sources") -> None:
+def _compare(contract: "Contract", sources: "Sources", stop: threading.Event) -> None:
     from tfbind.distribution import difference, sampled
 
     for spec in contract.signals:
@@ -219,9 +226,11 @@ def _compare(contract: "Contract", sources: "Sources") -> None:
             continue
         signal = sources.signals[spec.name]
         try:
-            found = sampled(signal, *sources.where(signal))
+            found = sampled(signal, *sources.where(signal), stop=stop)
         except InputError:
             continue  # scoring tells it, if it comes there
+        except CancelledError:
+            return
         if text := difference(found, spec.trained):
             say(
                 f"the signal {spec.name!r} of {signal.path} is unlike the training's: {text}; "

@@ -1,5 +1,7 @@
 """Distributions of signals, and when two are far apart."""
 
+import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,15 @@ def test_a_small_track_is_sampled_whole(tmp_path: Path) -> None:
     # The contigs without any value say nothing of the track.
     assert found.covered == 0.1
     np.testing.assert_allclose(found.quantiles, np.linspace(1, 100, KNOTS), rtol=1e-6)
+
+
+def test_sampling_can_be_called_off(data: Path) -> None:
+    signal = Signal(data / "K562.dnase.bw")
+    names = ContigNames(tuple(signal.sizes), signal.path)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(CancelledError):
+        sampled(signal, signal.sizes, names, stop=stop)
 
 
 def test_a_sample_is_like_the_whole(data: Path) -> None:

@@ -1,5 +1,7 @@
 """Stages in threads: order, bounds, errors and ends."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +27,25 @@ def test_an_error_comes_behind_the_items_before_it() -> None:
     assert [next(stream), next(stream)] == [1, 2]
     with pytest.raises(ValueError, match="third"):
         next(stream)
+
+
+def test_a_program_ends_while_a_stage_is_in_numpy() -> None:
+    # NumPy's unique asks for the interpreter from under C++ destructors: where that has gone, the
+    # process would abort.
+    program = """
+import time
+import numpy as np
+from tfbind.pipeline import ahead
+values = np.arange(100_000) % 1000
+def items():
+    while True:
+        yield [np.unique(values) for _ in range(100)]
+stream = ahead(items())
+next(stream)
+time.sleep(0.05)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_stage_is_at_most_so_far_ahead() -> None:

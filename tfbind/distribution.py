@@ -1,6 +1,8 @@
 """How a signal's values are distributed, and how far two tracks are from each other."""
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +41,13 @@ NEAR = 0.1
 """Of the spread of the training values: what differs by less is not told, as around 0."""
 
 
-def sampled(signal: Signal, sizes: Mapping[str, int], names: ContigNames) -> Distribution:
+def sampled(
+    signal: Signal,
+    sizes: Mapping[str, int],
+    names: ContigNames,
+    *,
+    stop: threading.Event | None = None,
+) -> Distribution:
     """Sample a signal in stretches that lie evenly over the contigs on which it has values.
 
     A small genome is read whole, and so is a track that has hardly a value in the stretches.
@@ -51,6 +59,8 @@ def sampled(signal: Signal, sizes: Mapping[str, int], names: ContigNames) -> Dis
         The genome's contigs, base pairs.
     names : ContigNames
         Finds them among the signal's.
+    stop : threading.Event, optional
+        Any thread may set it to end the sampling early, by a `CancelledError`.
 
     Returns
     -------
@@ -67,9 +77,10 @@ def sampled(signal: Signal, sizes: Mapping[str, int], names: ContigNames) -> Dis
     held = [(there, size) for there, size in found if there and signal.has_values(there)]
     total = sum(size for _, size in held)
     distance = max(total / STRETCHES, STRETCH)
-    looked, values = _values(signal, _places(held, distance), -(-min(total, READ) // KEPT) or 1)
+    step = -(-min(total, READ) // KEPT) or 1
+    looked, values = _values(signal, _wanted(_places(held, distance), stop), step)
     if len(values) < FEWEST and distance > STRETCH:
-        looked, values = _values(signal, _places(held, STRETCH), 1)
+        looked, values = _values(signal, _wanted(_places(held, STRETCH), stop), 1)
     levels = np.linspace(0, 1, KNOTS)
     quantiles = np.quantile(values, levels).astype(np.float32) if len(values) else np.zeros(0)
     return Distribution(len(values) / max(looked, 1), tuple(float(str(one)) for one in quantiles))
@@ -104,6 +115,15 @@ def _places(contigs: Sequence[tuple[str, int]], distance: float) -> Iterator[tup
             if max(start, 0) < end:
                 yield contig, max(start, 0), end
         begin += size
+
+
+def _wanted(
+    places: Iterable[tuple[str, int, int]], stop: threading.Event | None
+) -> Iterator[tuple[str, int, int]]:
+    for place in places:
+        if stop is not None and stop.is_set():
+            raise CancelledError
+        yield place
 
 
 def average(found: Sequence[Distribution]) -> Distribution:

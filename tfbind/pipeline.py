@@ -1,5 +1,6 @@
 """Stages of a stream that go on at once in threads: each in one of its own, or one in several."""
 
+import atexit
 import queue
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from tfbind.errors import InputError
 
@@ -22,6 +24,9 @@ PAUSE = 0.1
 
 LONGEST_WAIT = 1.0
 """Seconds for which an ended stage waits for its thread, which may hang in a read."""
+
+_drawing: "WeakKeyDictionary[threading.Thread, threading.Event]" = WeakKeyDictionary()
+"""The threads of all stages, and what stops each."""
 
 
 class ahead(Generic[Item]):  # noqa: N801  (used as a function, like map)
@@ -45,6 +50,7 @@ class ahead(Generic[Item]):  # noqa: N801  (used as a function, like map)
         self._thread = threading.Thread(
             target=_draw, args=(items, self._made, self._stopped), daemon=True
         )
+        _drawing[self._thread] = self._stopped
         self._thread.start()
 
     def __iter__(self) -> Self:
@@ -75,6 +81,21 @@ class ahead(Generic[Item]):  # noqa: N801  (used as a function, like map)
         """Draw no more; any thread may call this."""
         self._stopped.set()
         self._thread.join(LONGEST_WAIT)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let threads end before the interpreter does.
+
+    One that is in the C++ code of NumPy or ONNX Runtime then would abort the process: Python up to
+    3.13 ends the thread where it asks for the interpreter, from under destructors.
+    """
+    threads = dict(_drawing)
+    for stopped in threads.values():
+        stopped.set()
+    latest = time.monotonic() + LONGEST_WAIT
+    for thread in threads:
+        thread.join(max(latest - time.monotonic(), 0))
 
 
 def _draw(items: Iterable[Any], made: "queue.Queue[Any]", stopped: threading.Event) -> None:
