@@ -18,6 +18,7 @@ NAMES = (
     "multitask",
     "deep",
     "tss",
+    "tss-lstm",
     "deepbind",
     "zeng",
     "basset",

@@ -1,7 +1,7 @@
 """`tfbind bin`."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from .progress import Advance, advancing, progress, say
 from .streams import refuse_existing, writing
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tfbind.bins import Bins, Block
     from tfbind.regions import IntervalSet
 
@@ -59,6 +62,13 @@ def bin_(
         str | None,
         typer.Option(metavar="I/N", help="Only part I of N; the parts concatenate to the whole."),
     ] = None,
+    strand: Annotated[
+        Literal["+", "-", "both"] | None,
+        typer.Option(
+            metavar="+|-|both",
+            help="Write BED of 6 columns with this strand; both: each bin twice.",
+        ),
+    ] = None,
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
     output: Output = "-",
@@ -71,13 +81,16 @@ def bin_(
 
     Writes BED: chromosome, start, end. Bins start at multiples of the stride and end inside the
     chromosome, in the genome's order; a chromosome shorter than a bin has none. The parts of
-    --shard are cut before --exclude and --skip-n drop any bin.
+    --shard are cut before --exclude and --skip-n drop any bin. With --strand a line is contig,
+    start, end, ., 0, strand, for models that read one strand, such as those of start sites.
 
     For example:
 
     \b
         tfbind bin hg19.fa --chroms chr1,chr8,chr21 --exclude blacklist.bed > bins.bed
         tfbind bin hg19.fa --region chrX:60,000,001-70,000,000 --skip-n 0.5 | head
+        tfbind bin hg19.fa --size 200 --stride 1 --strand both | tfbind score tss.onnx \
+          -o 'tss.{task}.{strand}.bw'
     """
     from tfbind.bins import grid
     from tfbind.intervals import bed_lines
@@ -99,10 +112,24 @@ def bin_(
         progress("bins", "bins", total=len(bins), quiet=quiet) as advance,
     ):
         for contig, starts in _filtered(bins, advance, excluded, genome, skip_n):
-            out.write(bed_lines(contig, starts, starts + size))
+            out.write(bed_lines(contig, *_columns(starts, size, strand)))
             written += len(starts)
     if excluded is not None or skip_n is not None:
         say(f"kept {written:,} of {len(bins):,} bins", quiet=quiet)
+
+
+def _columns(starts: "npt.NDArray[np.int64]", size: int, strand: str | None) -> list[Any]:
+    """Give what stands behind the contig: a bin of both strands comes as + and then as -."""
+    import numpy as np
+
+    from tfbind.strands import six_columns
+
+    if strand is None:
+        return [starts, starts + size]
+    both = strand == "both"
+    starts = np.repeat(starts, 2) if both else starts
+    minus = np.arange(len(starts)) % 2 == 1 if both else np.full(len(starts), strand == "-")
+    return six_columns(starts, starts + size, minus)
 
 
 def _filtered(

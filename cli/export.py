@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from tfbind.errors import InputError
+
 from .keras_backend import load_keras
 from .models import ModelOutput
 from .options import Force, Quiet
@@ -52,6 +54,11 @@ def export(
     from tfbind.networks.files import load_network
 
     trained = load_network(network)
+    if both_strands and trained.contract.stranded:
+        raise InputError(
+            "reads the strand of its bins, so that --both-strands has no meaning: leave it out",
+            path=network,
+        )
     model, difference = to_onnx(trained, both_strands=both_strands)
     ways = "scanned and in windows" if trained.contract.scans else "in windows"
     told = f"Keras and ONNX differ by at most {difference:.1e}, {ways}"

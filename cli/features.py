@@ -44,12 +44,18 @@ def features(
     names: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="Names of the label columns, where no header line says them."
+            metavar="A,B",
+            help="Names of the label columns, where no header line says them; of classes, where "
+            "bins have strands: default sharp,broad.",
         ),
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option(metavar="BINS", min=1, help="Most bins in a tile; default: 64."),
+        typer.Option(
+            metavar="BINS",
+            min=1,
+            help="Most bins in a tile; default: 64, or 1 where bins have strands.",
+        ),
     ] = None,
     window: Annotated[
         int,
@@ -110,6 +116,9 @@ def features(
     is in exactly one tile. Shape and motif scores are made from the bases by the network itself,
     so tiles only name them; expression is joined by the name of the cell type.
 
+    Bins of six columns with + or - in the sixth are read along that strand. They have one label, a
+    word in column 4 that names one of several classes, as tfbind label --cage writes it.
+
     For example:
 
     \b
@@ -138,6 +147,7 @@ def features(
     from tfbind.contract import Geometry, Input, Tiles
     from tfbind.distribution import sampled
     from tfbind.intervals import IntervalReader
+    from tfbind.strands import has_strands
     from tfbind.tilefiles import write_tiles
     from tfbind.tiles import BinCheck, Stretches, cut_tiles
 
@@ -165,15 +175,20 @@ def features(
         reader = IntervalReader(stream, path)
         batches = iter(reader)
         first = next(batches, None)
-        experiments = _experiment_names(first, reader.header, names, path)
+        strands = first is not None and has_strands(first)
+        if first is not None and strands:
+            experiments = _class_names(first, names)
+        else:
+            experiments = _experiment_names(first, reader.header, names, path)
+        longest = tile or (1 if strands else TILE)
         signals = {name: sampled(one, *sources.where(one)) for name, one in sources.signals.items()}
-        contents = Tiles(geometry, inputs, experiments, sources.cell, tile or TILE, signals)
-        check = BinCheck(geometry, sources, path, missing)
+        contents = Tiles(geometry, inputs, experiments, sources.cell, longest, signals, strands)
+        check = BinCheck(geometry, sources, path, missing, strands=strands)
         stretches = Stretches(geometry, inputs, sources)
         with progress("tiles", "bins", total=None, quiet=quiet) as advance:
             whole = chain([] if first is None else [first], batches)
             checked = (check(batch) for batch in advancing(whole, advance))
-            tiles = cut_tiles(checked, stretches, geometry, tile or TILE, experiments, path)
+            tiles = cut_tiles(checked, stretches, geometry, longest, experiments, path)
             counts = write_tiles(tiles, contents, out)
     say(_summary(counts, contents.cell, check), quiet=quiet)
     if not experiments:
@@ -198,6 +213,15 @@ def _experiment_names(
             path=path,
         )
     return tuple(named)
+
+
+def _class_names(first: "Intervals", names: str | None) -> tuple[str, ...]:
+    """Name the classes of bins with strands: as told, or as `label --cage` does; none for a dot."""
+    from tfbind.cage import KINDS
+
+    if names:
+        return tuple(names.split(","))
+    return () if first.extra[0][0].as_py() == b"." else KINDS
 
 
 def _summary(counts: dict[str, Any], cell: str, check: "BinCheck") -> str:

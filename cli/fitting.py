@@ -26,12 +26,20 @@ if TYPE_CHECKING:
     from tfbind.history import History
 
 
-def keywords_of(wanted: Told) -> dict[str, Any]:
-    """Give what the file of configuration says of the network, checked."""
+def keywords_of(wanted: Told, keep: str | None) -> dict[str, Any]:
+    """Give what the file of configuration and `--keep` say of the network, checked."""
+    import inspect
+
     from tfbind.configuration import keywords
     from tfbind.networks import architecture
 
-    return keywords(wanted.configuration, wanted.arch, architecture(wanted.arch).build)
+    build = architecture(wanted.arch).build
+    told = keywords(wanted.configuration, wanted.arch, build)
+    if keep is None:
+        return told
+    if "keep" not in inspect.signature(build).parameters:
+        raise RequestError(f"--keep is nothing to {wanted.arch}: give --arch tss or tss-lstm")
+    return told | {"keep": keep}
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ def _built(learnt: Material, network: Mapping[str, Any], wanted: Told) -> "keras
     try:
         return build(learnt.inputs, geometry, tasks, **network)
     except (ValueError, TypeError, ArithmeticError, RequestError) as error:
-        if not network:
+        if not wanted.configuration.path:
             raise
         said = " ".join(str(error).split()).removeprefix(f"{wanted.arch}: ")
         raise InputError(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from .cage import label_cage
 from .options import Alias, BedInput, ChrPrefix, Force, Output, Quiet
 from .places import Prefix, alias_in, read_peak_file, refuse_stdin_twice
 from .progress import advancing, progress, say
@@ -45,13 +46,27 @@ def label(
             "conservative are the peaks up to this rate, such as 0.05.",
         ),
     ] = None,
+    cage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PEAKS", help="CAGE peaks instead: start sites, sharp, broad or background."
+        ),
+    ] = None,
+    away: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BP",
+            min=0,
+            help="With --cage, what lies nearer to a peak is no background; default: 100.",
+        ),
+    ] = None,
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
     output: Output = "-",
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label bins as bound, ambiguous or unbound by ChIP-seq peaks.
+    """Label bins by ChIP-seq peaks (bound, ambiguous, unbound) or CAGE peaks (start sites).
 
     Reads BED. Writes each line with one more column for each experiment: B (bound) where the bin
     shares at least half of itself or half of the peak with a conservative peak; else A (ambiguous)
@@ -60,19 +75,33 @@ def label(
 
     Peak files have 3, 6, 9, 10 or 20 columns, plain, gzip or BGZF.
 
+    With --cage bins have 6 columns with the strand in the sixth, as tfbind bin --strand both or
+    tfbind sample --cage writes them, and the label is put into the fourth: sharp or broad where
+    the bin's central base (base size / 2 along its strand) is the middle of a peak on that strand,
+    of up to 11 bp or of more; else ambiguous where that base lies less than --away bp from a peak
+    on any strand; else background. CAGE peaks are BED with the strand in column 6, or where a
+    header line names the column strand.
+
     For example:
 
     \b
         tfbind bin hg19.fa | tfbind label --conservative idr.narrowPeak --relaxed all.narrowPeak
         tfbind bin hg19.fa | tfbind label --idr 0.05 --experiment CTCF=ctcf.idr.gz \\
           --experiment MAX=max.idr.gz > labels.bed
+        tfbind sample --cage cage.bed.gz --fasta hg19.fa | tfbind label --cage cage.bed.gz \
+          | tfbind features --fasta hg19.fa --window 200 --stride 1 > tss.tiles
     """
     from tfbind.intervals import IntervalReader
     from tfbind.labels import LETTERS, labelled_header, letters
     from tfbind.lines import with_columns
 
-    experiments = _experiments(conservative, relaxed, experiment or [], idr)
     refuse_existing(output, force=force)
+    if cage is not None or away is not None:
+        _refuse_beside_cage(cage, conservative, relaxed, experiment, idr)
+        sites = (bed, str(cage), away)
+        label_cage(*sites, alias, chr_prefix, output, force=force, quiet=quiet)
+        return
+    experiments = _experiments(conservative, relaxed, experiment or [], idr)
     refuse_stdin_twice(bed, *(path for one in experiments for path in one[1:]))
     labellers = [_labeller(one, idr, alias_in(alias), chr_prefix) for one in experiments]
     names = [one.name for one in experiments if one.name]
@@ -100,6 +129,15 @@ def label(
     for one, count in zip(experiments, counts, strict=True):
         shown = ", ".join(f"{n:,} {letter}" for letter, n in zip(LETTERS, count, strict=True))
         say(f"{one.name or 'label'}: {shown}", quiet=quiet)
+
+
+def _refuse_beside_cage(cage: str | None, *others: object) -> None:
+    if cage is None:
+        raise typer.BadParameter("--away says how far from a peak of --cage: give that too")
+    if any(one is not None for one in others):
+        raise typer.BadParameter(
+            "--cage goes without --conservative, --relaxed, --experiment and --idr"
+        )
 
 
 def _experiments(

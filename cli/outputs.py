@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Format = Literal["bedgraph", "bed", "bigwig", "dream"]
 Scored = Iterator[tuple["Intervals", "Scores"]]
 
-TASK = "{task}"
+TASK, STRAND = "{task}", "{strand}"
 SUFFIXES: dict[str, Format] = {
     ".bw": "bigwig",
     ".bigwig": "bigwig",
@@ -43,10 +43,18 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A file, and which of the tasks it holds."""
+    """A file, and which of the tasks it holds, of which strand; None: of all bins."""
 
     path: str
     tasks: tuple[str, ...]
+    minus: bool | None = None
+
+    def part(self, batch: "Intervals", scores: "Scores") -> "tuple[Intervals, Scores]":
+        """Give the bins of the file's strand, and their scores."""
+        if self.minus is None or batch.minus is None:
+            return batch, scores
+        keep = batch.minus == self.minus
+        return batch.select(keep), scores[keep]
 
 
 def format_of(asked: Format | None, output: str) -> Format:
@@ -75,10 +83,27 @@ def is_bigwig(output: str) -> bool:
     return told == "bigwig"
 
 
-def targets(output: str, task: str | None, tasks: tuple[str, ...], format_: Format) -> list[Target]:
-    """Share the tasks out to files."""
+def targets(output: str, task: str | None, contract: "Contract", format_: Format) -> list[Target]:
+    """Share the tasks, and the strands, out to files."""
+    tasks = contract.tasks
     if task is not None and task not in tasks:
         raise typer.BadParameter(f"no task {task!r}: there is {', '.join(tasks)}")
+    if STRAND not in output:
+        return _of_tasks(output, task, tasks, format_)
+    if not contract.stranded:
+        raise typer.BadParameter(f"found {STRAND} in {output}, but the model reads no strand")
+    from tfbind.strands import NAMES
+
+    return [
+        replace(one, minus=minus)
+        for minus, name in NAMES.items()
+        for one in _of_tasks(output.replace(STRAND, name), task, tasks, format_)
+    ]
+
+
+def _of_tasks(
+    output: str, task: str | None, tasks: tuple[str, ...], format_: Format
+) -> list[Target]:
     chosen = tasks if task is None else (task,)
     if TASK in output:
         return [Target(output.replace(TASK, name), (name,)) for name in chosen]
@@ -158,7 +183,8 @@ class Layout:
         if not self.header:
             return b""
         task = f"\ttask={','.join(target.tasks)}" if len(self.contract.tasks) > 1 else ""
-        return self.header + task.encode() + b"\n"
+        strand = "" if target.minus is None else f"\tstrand={'+-'[target.minus]}"
+        return self.header + (task + strand).encode() + b"\n"
 
 
 def write(
@@ -198,38 +224,50 @@ def _write_text(
 
 
 def _texts(scored: Scored, wanted: Sequence[Target], layout: Layout) -> Iterator[list[bytes]]:
+    import numpy as np
+
     from tfbind.dream import submission_lines
     from tfbind.tracks import Centres, bed_score_lines, bedgraph_lines
 
     columns = _columns(wanted)
     if layout.format == "dream":
-        for batch, scores in scored:
+        for batch, scores in scored:  # of no strand
             yield [submission_lines(batch, scores[:, some[0]], layout.path) for some in columns]
         return
     if layout.format == "bedgraph":
         centres = [Centres(layout.contract.geometry, layout.path) for _ in wanted]
         if layout.before is not None:
-            for place in centres:
-                list(place(layout.before))  # the first of this part must not lie on it
+            for target, place in zip(wanted, centres, strict=True):
+                before, _ = target.part(layout.before, np.zeros((1, 1), np.float32))
+                list(place(before))  # the first of this part must not lie on it
         for batch, scores in scored:
-            yield [
-                bedgraph_lines(batch, scores[:, some[0]], place)
-                for some, place in zip(columns, centres, strict=True)
+            parts = [
+                one.part(batch, scores[:, some[0]])
+                for one, some in zip(wanted, columns, strict=True)
             ]
+            yield [bedgraph_lines(*part, place) for part, place in zip(parts, centres, strict=True)]
         return
     named = not layout.header
     for batch, scores in scored:
         if not named:
             yield [_names_line(layout, target) for target in wanted]
             named = True
-        yield [bed_score_lines(batch, scores[:, some]) for some in columns]
+        yield [
+            bed_score_lines(*one.part(batch, scores[:, some]))
+            for one, some in zip(wanted, columns, strict=True)
+        ]
     if not named and layout.reader.columns:
         yield [_names_line(layout, target) for target in wanted]
 
 
+def tasks_of(wanted: Sequence[Target]) -> list[str]:
+    """Name the tasks of all files, each once."""
+    return list(dict.fromkeys(name for target in wanted for name in target.tasks))
+
+
 def _columns(wanted: Sequence[Target]) -> list[list[int]]:
     """Find each file's columns of scores; scores hold the wanted tasks in order."""
-    order = [name for target in wanted for name in target.tasks]
+    order = tasks_of(wanted)
     return [[order.index(name) for name in target.tasks] for target in wanted]
 
 
@@ -253,6 +291,7 @@ def _write_bigwigs(
     from tfbind.tracks import Centres
 
     names = sources.names(tuple(sources.genome.sizes), sources.genome.path)
+    columns = _columns(wanted)
     with ExitStack() as stack:
         writers = []
         for target in wanted:
@@ -263,8 +302,8 @@ def _write_bigwigs(
         for batch, scores in scored:
             found = {contig: names.resolve(contig) for contig in batch.contigs}
             with times.of("write"):
-                for column, writer in enumerate(writers):
-                    writer.add(batch, scores[:, column], found)
+                for target, (column,), writer in zip(wanted, columns, writers, strict=True):
+                    writer.add(*target.part(batch, scores[:, column]), found)
         with times.of("write"):
             for writer in writers:
                 writer.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tfbind.errors import InputError
 
-from .outputs import Layout, Target
+from .outputs import Layout, Target, tasks_of
 from .progress import say
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def open_journal(wanted: Sequence[Target], about: dict[str, str], quiet: bool) -
     """Open the journal, and tell how much it holds."""
     from tfbind.journal import Journal
 
-    journal = Journal(journal_path(wanted), about, sum(len(one.tasks) for one in wanted))
+    journal = Journal(journal_path(wanted), about, len(tasks_of(wanted)))
     if journal.bins:
         say(f"{journal.bins:,} bins were scored before: going on from there", quiet=quiet)
     return journal

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .cage import CageSample, sample_cage
 from .hard import COUNT, wanted
 from .options import (
     Alias,
     BedInput,
     Cell,
+    Chroms,
     ChrPrefix,
     Expression,
     Fasta,
@@ -17,6 +19,7 @@ from .options import (
     Force,
     Output,
     Quiet,
+    Regions,
     Seed,
     Signals,
     Threads,
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from tfbind.regions import RegionSet
     from tfbind.sampling import Sampler
 
+BACKGROUND = 100_000
+"""Bins that are drawn of those that are not kept for certain."""
+
 
 def sample(
     bed: BedInput = "-",
@@ -38,8 +44,14 @@ def sample(
         typer.Option(metavar="PEAKS", help="Keep all bins that overlap these, such as DNase."),
     ] = None,
     background: Annotated[
-        int, typer.Option(metavar="BINS", min=0, help="How many of the other bins to draw.")
-    ] = 100_000,
+        int | None,
+        typer.Option(
+            metavar="BINS",
+            min=0,
+            help="How many of the other bins to draw; default: 100,000, or 9 for each peak of "
+            "--cage.",
+        ),
+    ] = None,
     block: Annotated[
         int,
         typer.Option(
@@ -68,6 +80,26 @@ def sample(
         int | None,
         typer.Option(metavar="BINS", min=1, help=f"How many --hard keeps; default: {COUNT:,}."),
     ] = None,
+    cage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PEAKS",
+            help="Read no bins: lay windows around these CAGE peaks and far from them.",
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="BP", min=1, help="Of those windows; default: 200.")
+    ] = None,
+    away: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BP",
+            min=0,
+            help="How far from any peak background has its centre; default: 100.",
+        ),
+    ] = None,
+    chroms: Chroms = None,
+    region: Regions = None,
     fasta: Fasta = None,
     signal: Signals = None,
     channel: Files = None,
@@ -106,6 +138,12 @@ def sample(
     ambiguous. Give the regions of train --validate to --holdout, so that bins are mined where the
     network learns only.
 
+    With --cage it reads no bins, but writes windows of BED with 6 columns in the genome's order:
+    one around the middle of each CAGE peak, on its strand, and --background places, drawn
+    uniformly from both strands of --chroms and --region (default: all of --fasta), --away bp or
+    more from any peak and without an unknown base in their window. Peaks outside of --chroms and
+    --region are left out. tfbind label --cage labels them.
+
     For example:
 
     \b
@@ -113,10 +151,18 @@ def sample(
           | tfbind sample --accessible dnase.narrowPeak --holdout chr1,chr8,chr21 --seed 1
         tfbind sample --hard ctcf.onnx --fasta hg19.fa --signal dnase=K562.bw labelled.bed.gz \\
           | tfbind features --fasta hg19.fa --signal dnase=K562.bw > harder.tiles
+        tfbind sample --cage cage.bed.gz --fasta hg19.fa | tfbind label --cage cage.bed.gz
     """
     from tfbind.intervals import IntervalReader
     from tfbind.sampling import Sampler, common_step
 
+    sites = CageSample(cage, size, away, background, seed)
+    if sites.asked_for(chroms, region):
+        sites.refuse_beside(bed, accessible, holdout, hard, fasta)
+        where = (str(fasta), chroms, region, alias, chr_prefix)
+        sample_cage(sites, *where, output, force=force, quiet=quiet)
+        return
+    background = BACKGROUND if background is None else background
     asked = wanted(hard, hard_count, fasta, signal, channel, expression, cell, missing, threads)
     refuse_existing(output, force=force)
     refuse_stdin_twice(bed, accessible)

@@ -44,6 +44,7 @@ from .outputs import (
     format_of,
     refuse_compressed,
     targets,
+    tasks_of,
     told_format,
     write,
 )
@@ -145,7 +146,8 @@ def score(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write here; - is standard output; {task} in the name stands for each task.",
+            help="Write here; - is standard output; {task} in the name stands for each task, "
+            "{strand} for plus and minus.",
         ),
     ] = "-",
     resume: Annotated[
@@ -186,6 +188,10 @@ def score(
     line as it was read, the score behind it), a bigWig with zoom levels or, into a file named
     .tab.gz, a submission to the ENCODE-DREAM challenge (the bin and its score, no header).
 
+    A model that reads the strand of its bins, such as one of start sites, wants BED of 6 columns
+    with + or - in the sixth; a bin of the reverse strand is turned round first, and on a track its
+    score stands on its central base, counted along its strand (size / 2 from its start).
+
     For example:
 
     \b
@@ -197,6 +203,7 @@ def score(
           | tfbind score maxatac.onnx --input ACGT+atac --step 32 --signal atac=K562.bw -o preds.bw
     """
     from tfbind.pipeline import Times
+    from tfbind.strands import stranded
     from tfbind.tiles import BinCheck
 
     foreign = foreign_model(
@@ -215,7 +222,7 @@ def score(
     with reading(bed, what="BED") as (stream, path):
         reader, number, before = _reader(stream, path, shard)
         loaded = how.open(model)
-        wanted = targets(output, task, loaded.contract.tasks, format_)
+        wanted = targets(output, task, loaded.contract, format_)
         if format_ == "dream":
             _check_submissions(wanted, loaded, quiet=quiet)
         goes_on = resume and journal_path(wanted).exists()
@@ -229,7 +236,10 @@ def score(
         if cell is not None and not loaded.contract.wants_cell:
             say("the model does not use the cell type", quiet=quiet)
         sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(given), others)
-        check = BinCheck(loaded.contract.geometry, sources, path, missing)
+        strands = loaded.contract.stranded
+        check = BinCheck(loaded.contract.geometry, sources, path, missing, strands=strands)
+        if strands and before is not None:
+            before = stranded(before, path)
         run = Run(loaded, sources, check, how, quiet, Times())
         header = header and number == 1 and format_ != "dream"
         first = provenance(loaded, sources, described(foreign)) if header else b""
@@ -246,7 +256,7 @@ def score(
 
 def _score(run: Run, wanted: list[Target], layout: Layout, place: Place, missing: str) -> int:
     """Score the bins and write the files; give how many bins there were."""
-    tasks = [name for one in wanted for name in one.tasks]
+    tasks = tasks_of(wanted)
     with ExitStack() as stack:
         journal = None
         if place.resumable:
@@ -276,8 +286,10 @@ def _refuse_odd(format_: Format, output: str, shard: str | None, *, resume: bool
             )
     else:
         refuse_compressed(output, by="bgzip")
-    if odd := re.search(r"\{(?!task\})\w*\}", output):
-        raise typer.BadParameter(f"found {odd[0]} in {output}, expected {{task}} or nothing")
+    if odd := re.search(r"\{(?!(task|strand)\})\w*\}", output):
+        raise typer.BadParameter(
+            f"found {odd[0]} in {output}, expected {{task}}, {{strand}} or nothing"
+        )
     if format_ == "bigwig" and output == "-":
         raise typer.BadParameter("a bigWig cannot be written to a pipe: give -o FILE")
     if format_ == "bigwig" and shard is not None:

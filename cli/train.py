@@ -146,6 +146,14 @@ def train(
     missing: Missing = "error",
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM:TO,...",
+            help="For --arch tss and tss-lstm: blank all of the window but these stretches, in bp "
+            "from its centre, ends included, such as -35:-20,-10:10.",
+        ),
+    ] = None,
     seed: Seed = 1,
     device: Annotated[
         str,
@@ -230,7 +238,7 @@ def train(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     used = threads or processors()
     load_keras(device, used)
-    network = keywords_of(wanted)
+    network = keywords_of(wanted, keep)
     with ExitStack() as stack:
         paths = paths_of_tiles(
             tiles or [], sheet, wanted.settings.seed, stack, force=force, quiet=quiet

@@ -1,7 +1,7 @@
 r"""Cut the example data from public files.
 
-They are hg19 chrX with DNase and ChIP-seq peaks of two cell types, CAGE reads of chr21 in a third,
-and motifs.
+They are hg19 chrX with DNase and ChIP-seq peaks of two cell types, start sites by CAGE, CAGE reads
+of chr21 in a third cell type, and motifs.
 
 The bases of one interval are kept whole. Before it, where the first cell type is to be learnt from,
 only those around its DNase peaks and those of the first factor are kept, so that a few megabytes
@@ -22,6 +22,7 @@ sorted and have their index beside them; the motifs are those of JASPAR, in MEME
         --relaxed HeLa-S3.TAF1=ChIPseq.HeLa-S3.TAF1.relaxed.narrowPeak.gz \
         --relaxed K562.TAF1=ChIPseq.K562.TAF1.relaxed.narrowPeak.gz \
         --cage A549=wgEncodeRikenCageA549CellPapAlnRep1.bam \
+        --starts hg19.cage_peak_phase1and2combined_coord.bed.gz \
         --motifs JASPAR2024_CORE.meme -o examples/data
 """
 
@@ -78,10 +79,31 @@ def cut_peaks(source: Path, target: Path, begin: int) -> None:
             contig, start, end, *_ = line.split(b"\t")
             if contig == CONTIG.encode() and int(start) >= begin and int(end) <= END:
                 kept.append(line)
+    write_sorted(kept, target)
+
+
+def write_sorted(kept: list[bytes], target: Path) -> None:
+    """Write lines by their places, compressed."""
     kept.sort(key=lambda line: [int(field) for field in line.split(b"\t")[1:3]])
     # No name and no time in the header, so that the same peaks are the same bytes.
     with open(target, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as out:
         out.writelines(kept)
+
+
+def cut_starts(source: Path, target: Path) -> None:
+    """Keep the CAGE peaks of the interval as BED of 6 columns, with 0 for the score.
+
+    The strand is the first field that is + or -: the fifth of a table, the sixth of BED.
+    """
+    kept = []
+    with gzip.open(source) as lines:
+        for line in lines:
+            contig, start, end, name, *others = line.split()
+            if contig != CONTIG.encode() or int(start) < START or int(end) > END:
+                continue
+            strand = next(field for field in others if field in (b"+", b"-"))
+            kept.append(b"\t".join([contig, start, end, name, b"0", strand]) + b"\n")
+    write_sorted(kept, target)
 
 
 def paint(peaks: Path, target: Path, begin: int) -> None:
@@ -150,6 +172,7 @@ def main() -> None:
             f"--{kind}", type=named_file, action="append", required=True, metavar="CELL.FACTOR=FILE"
         )
     parser.add_argument("--cage", type=named_file, required=True, metavar="CELL=BAM")
+    parser.add_argument("--starts", type=Path, required=True, metavar="FILE")
     parser.add_argument("--motifs", type=Path, required=True, metavar="FILE")
     parser.add_argument("-o", dest="folder", type=Path, required=True, metavar="FOLDER")
     asked = parser.parse_args()
@@ -170,6 +193,7 @@ def main() -> None:
             cut_peaks(path, asked.folder / f"{name}.{kind}.narrowPeak.gz", begin)
     cell, path = asked.cage
     cut_reads(path, asked.folder / f"{cell}.cage.bam")
+    cut_starts(asked.starts, asked.folder / "cage.bed.gz")
     cut_motifs(asked.motifs, asked.folder / "motifs.meme")
 
 

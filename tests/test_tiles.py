@@ -79,7 +79,9 @@ def test_every_bin_is_in_one_tile_wherever_the_stream_is_cut(
         def __init__(self) -> None:
             pass
 
-        def read(self, contig: str, start: int, bins: int) -> dict[str, np.ndarray]:
+        def read(
+            self, contig: str, start: int, bins: int, *, minus: bool = False
+        ) -> dict[str, np.ndarray]:
             return {}
 
     tiles = list(

@@ -126,12 +126,13 @@ def training_batches(
     bins : int
         In a batch; a multiple of those of a piece.
     both_strands : bool
-        Turn each piece to the other strand at random, half of the time.
+        Turn each piece to the other strand at random, half of the time; never where bins have a
+        strand.
     rng : numpy.random.Generator
     """
     a_step = max(bins // tiles.bins, 1)
     for pieces in _read(tiles, _shuffled(tiles, rng), a_step, batcher.inputs):
-        flipped = rng.random(len(pieces)) < (0.5 if both_strands else 0.0)
+        flipped = rng.random(len(pieces)) < (0.5 if both_strands and not tiles.stranded else 0.0)
         for first in range(0, len(pieces), a_step):
             step = slice(first, first + a_step)
             yield batcher(pieces[step], flipped[step])

@@ -241,7 +241,12 @@ def _bins(group: list[Batch]) -> tuple[tuple[str, ...], bytes]:
         for batch, names in group
     ]
     starts = [batch.starts for batch, _ in group]
-    return tuple(known), packed(np.concatenate(codes), np.concatenate(starts))
+    minus = [
+        np.zeros(len(batch), np.bool_) if batch.minus is None else batch.minus for batch, _ in group
+    ]
+    return tuple(known), packed(
+        np.concatenate(codes), np.concatenate(starts), np.concatenate(minus)
+    )
 
 
 def _split(pending: deque[_Task], workers: Workers) -> Iterator[Scored]:

@@ -12,9 +12,9 @@ from tfbind.errors import InputError
 
 METADATA_KEY = "tfbind"
 IN_KERAS = "tfbind/contract.json"
-VERSION = 4
+VERSION = 5
 NAME = re.compile(r"[\w.+-]+")
-RESERVED = ("contig", "start", "weights", "label")
+RESERVED = ("contig", "start", "strand", "weights", "label")
 """Columns that every file of tiles has."""
 
 
@@ -287,6 +287,8 @@ class Tiles(_Metadata):
         Most bins that a tile may hold.
     signals : mapping of str to Distribution
         Of each signal, over the genome.
+    stranded : bool
+        Bins have strands, and each tile comes as the strand of its bins has it.
     """
 
     geometry: Geometry
@@ -295,6 +297,7 @@ class Tiles(_Metadata):
     cell: str
     longest: int
     signals: Mapping[str, Distribution] = field(default_factory=dict)
+    stranded: bool = False
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.inputs]
@@ -335,6 +338,9 @@ class Contract(_Metadata):
         Of the output's axes, behind that of the batch.
     both_strands : bool
         The graph averages the scores of both strands.
+    stranded : bool
+        A bin's score is that of its own strand: what lies under a bin of the reverse strand is
+        turned round before the graph sees it.
     architecture : str
     parameters : mapping of str to number or str
         What the architecture was built with.
@@ -362,6 +368,7 @@ class Contract(_Metadata):
     output: str = ""
     order: Order = "bins, tasks"
     both_strands: bool = False
+    stranded: bool = False
     architecture: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     cells: tuple[str, ...] = ()

@@ -105,12 +105,20 @@ def contract_of(members: Sequence[Member]) -> Contract:
     if len(members) < 2:
         raise InputError(f"found {len(members)} model, expected two or more")
     contracts = [one.contract for one in members]
+    for one in members[1:]:
+        if one.contract.stranded != contracts[0].stranded:
+            raise InputError(
+                f"and {members[0].path} are not of one kind: one reads the strand of its bins, the "
+                "other does not",
+                path=one.path,
+            )
     return Contract(
         geometry=_widest(members),
         inputs=_inputs(members),
         tasks=_union(one.tasks for one in contracts),
         scans=all(one.scans for one in contracts),
         both_strands=all(one.both_strands for one in contracts),
+        stranded=contracts[0].stranded,
         architecture="ensemble",
         cells=_union(one.cells for one in contracts),
         trained_on=_trained_on(contracts),

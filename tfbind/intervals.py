@@ -47,6 +47,8 @@ class Intervals:
         Each line as it was read, ending in a tab instead of a newline, so that a column can follow.
     numbers : ndarray, shape (n,), int64
         Line numbers in the file, counted from one.
+    minus : ndarray, shape (n,), bool, or None
+        Which are read on the reverse strand; None where strands have no meaning.
     """
 
     contigs: tuple[str, ...]
@@ -56,6 +58,7 @@ class Intervals:
     extra: tuple[pa.Array, ...]
     text: pa.Array
     numbers: npt.NDArray[np.int64]
+    minus: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -76,6 +79,7 @@ class Intervals:
             tuple(column.filter(mask) for column in self.extra),
             self.text.filter(mask),
             self.numbers[keep],
+            None if self.minus is None else self.minus[keep],
         )
 
     def parts(self, most: int) -> "Iterator[Intervals]":
@@ -93,6 +97,7 @@ class Intervals:
                 tuple(column[some] for column in self.extra),
                 self.text[some],
                 self.numbers[some],
+                None if self.minus is None else self.minus[some],
             )
 
     def runs(self) -> Iterator[tuple[str, slice]]:
@@ -278,7 +283,13 @@ def concatenate(batches: Sequence[Intervals]) -> Intervals:
         ),
         pa.concat_arrays([batch.text for batch in batches]),
         np.concatenate([batch.numbers for batch in batches]),
+        _joined([batch.minus for batch in batches]),
     )
+
+
+def _joined(parts: Sequence[npt.NDArray[np.bool_] | None]) -> npt.NDArray[np.bool_] | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def bed_lines(contig: str, *columns: npt.NDArray[np.generic] | pa.Array) -> bytes:

@@ -88,18 +88,18 @@ def draw_curves(
     title : str
         A line above both.
     """
-    with _figure((12, 5.6), path, kind) as figure:
+    with figure_at((12, 5.6), path, kind) as figure:
         left, right = figure.subplots(1, 2)
         figure.suptitle(title or "Scores against labels", fontsize=12)
         _precision_recall(left, ranking, metrics)
         _roc(right, ranking, metrics)
         for axes in (left, right):
-            _frame(axes)
+            framed(axes)
 
 
 @contextmanager
-def _figure(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
-    """Give a figure to draw, and write it."""
+def figure_at(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
+    """Give a figure to draw, 100 pixels an inch, and write it."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -162,7 +162,7 @@ def draw_reliability(
     path, kind, title
         As `draw_curves` takes them.
     """
-    with _figure((12, 7.6), path, kind) as figure:
+    with figure_at((12, 7.6), path, kind) as figure:
         panels = figure.subplots(2, 2, sharex="col", height_ratios=[3, 1])
         bins = int(reliability.ranges.bins.sum())
         figure.suptitle(
@@ -174,7 +174,7 @@ def draw_reliability(
             _shares(upper, reliability)
             _counts(lower, reliability)
             for axes in (upper, lower):
-                _grid(axes)
+                gridded(axes)
         panels[0, 0].set(xlim=(0, 1), ylim=(0, 1))
         panels[0, 0].legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
         panels[0, 1].set(xscale="log", xlim=(RAREST, 1), ylim=(RAREST, 1))
@@ -219,12 +219,14 @@ def _counts(axes: "Axes", reliability: Reliability) -> None:
     axes.set_ylim(bottom=0.5)
 
 
-def _frame(axes: "Axes") -> None:
+def framed(axes: "Axes") -> None:
+    """Let both axes go from 0 to 1, with a grid."""
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    _grid(axes)
+    gridded(axes)
 
 
-def _grid(axes: "Axes") -> None:
+def gridded(axes: "Axes") -> None:
+    """Draw a pale grid behind what is shown."""
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

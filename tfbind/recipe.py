@@ -199,16 +199,22 @@ def _absolute(path: str) -> str:
 _opening = threading.Lock()
 
 
-def packed(codes: npt.NDArray[np.int32], starts: npt.NDArray[np.int64]) -> bytes:
+def packed(
+    codes: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], minus: npt.NDArray[np.bool_]
+) -> bytes:
     """Write bins small: a scheduler remembers its last thousand messages to each worker."""
+    codes = codes << 1 | minus
     return zlib.compress(codes.tobytes() + np.diff(starts, prepend=0).tobytes(), FASTEST)
 
 
-def _unpacked(text: bytes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def _unpacked(
+    text: bytes,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     columns = zlib.decompress(text)
     count = len(columns) // (CODE.itemsize + STEP.itemsize)
     codes = np.frombuffer(columns, CODE, count)
-    return codes, np.cumsum(np.frombuffer(columns, STEP, count, codes.nbytes))
+    starts = np.cumsum(np.frombuffer(columns, STEP, count, codes.nbytes))
+    return codes >> 1, starts, (codes & 1).astype(np.bool_)
 
 
 def score_task(recipe: Recipe, contigs: tuple[str, ...], bins: bytes) -> Scores:
@@ -232,9 +238,9 @@ def score_task(recipe: Recipe, contigs: tuple[str, ...], bins: bytes) -> Scores:
         If this worker has other versions or other files; it names the worker's host.
     """
     model, stretches = _ready(recipe)
-    codes, starts = _unpacked(bins)
+    codes, starts, minus = _unpacked(bins)
     no_text = pa.array([], pa.binary())
-    batch = Intervals(contigs, codes, starts, starts, (), no_text, starts)
+    batch = Intervals(contigs, codes, starts, starts, (), no_text, starts, minus)
     # Tasks run in parallel; threads inside a task would only wait for each other.
     threads = 1 if model.provider == "CPU" else THREADS_ON_CUDA * model.devices
     batches = [(batch, list(contigs))]

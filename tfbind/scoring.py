@@ -35,8 +35,8 @@ SCORES_AHEAD = 1 << 24
 SCORES_A_BATCH = 1 << 22
 
 Places = npt.NDArray[np.int64]
-Key = tuple[str, int, int]
-"""A chunk: contig of the genome, phase, number."""
+Key = tuple[str, bool, int, int]
+"""A chunk: contig of the genome, whether of its reverse strand, phase, number."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,15 @@ class _Job:
     columns: list[int]
     stop: threading.Event
 
-    def compute(self, contig: str, start: int, chunks: int) -> Scores:
-        """Read the genome under neighbouring chunks, and score them."""
+    def compute(self, contig: str, minus: bool, start: int, chunks: int) -> Scores:
+        """Read the genome under neighbouring chunks, and score them, along the contig."""
         if self.stop.is_set():
             raise CancelledError
         with self.times.of("read"):
-            raw = self.stretches.read(contig, start, chunks * self.model.chunk)
+            raw = self.stretches.read(contig, start, chunks * self.model.chunk, minus=minus)
         with self.times.of("network"):
-            return self.model.scores(raw, chunks)[:, self.columns]
+            scores = self.model.scores(raw, chunks)[:, self.columns]
+        return scores[::-1] if minus else scores
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,16 @@ class _Chunks:
         model, stride = self._job.model, self._job.model.contract.geometry.stride
         index, phase = np.divmod(batch.starts, stride)
         number, place = np.divmod(index, model.chunk)
-        group = batch.codes.astype(np.int64) * stride + phase
+        minus = np.zeros(len(batch), np.bool_) if batch.minus is None else batch.minus
+        group = (batch.codes.astype(np.int64) << 1 | minus) * stride + phase
         packed, chunk_of_bin = np.unique(group << 32 | number, return_inverse=True)
         keys: list[Key] = [
-            (names[(one >> 32) // stride], (one >> 32) % stride, one & 0xFFFFFFFF)
+            (
+                names[(one >> 32) // stride >> 1],
+                bool((one >> 32) // stride & 1),
+                (one >> 32) % stride,
+                one & 0xFFFFFFFF,
+            )
             for one in packed.tolist()
         ]
         in_order = np.argsort(chunk_of_bin, kind="stable")
@@ -122,10 +129,11 @@ class _Chunks:
             if keys[first] in known:
                 pending.shares.append(_Share(known[keys[first]], bins, rows))
                 continue
-            contig, run_phase, chunk = keys[first]
+            contig, turned, run_phase, chunk = keys[first]
             kept = last - first if first <= last < first + count else None
             start = run_phase + chunk * model.span
-            task = self._pool.submit(self._fill, contig, start, count, kept, scores, bins, rows)
+            begun = (contig, turned, start, count)
+            task = self._pool.submit(self._fill, begun, kept, scores, bins, rows)
             pending.tasks.append(task)
             if kept is not None:
                 self._last = {keys[last]: task}
@@ -133,16 +141,14 @@ class _Chunks:
 
     def _fill(
         self,
-        contig: str,
-        start: int,
-        count: int,
+        chunks: tuple[str, bool, int, int],
         kept: int | None,
         scores: Scores,
         bins: Places,
         rows: Places,
     ) -> Scores | None:
         """Compute chunks, put the scores of bins in place, and keep one chunk whole, or none."""
-        computed = self._job.compute(contig, start, count)
+        computed = self._job.compute(*chunks)
         scores[bins] = computed[rows]
         if kept is None:
             return None
@@ -245,7 +251,7 @@ def _runs(keys: Sequence[Key], known: Collection[Key], longest: int) -> Iterator
     """Group sorted chunks into runs of neighbours, each read at once; known ones stay alone."""
     first = 0
     for at in range(1, len(keys) + 1):
-        follows = at < len(keys) and keys[at] == (*keys[at - 1][:2], keys[at - 1][2] + 1)
+        follows = at < len(keys) and keys[at] == (*keys[at - 1][:3], keys[at - 1][3] + 1)
         alone = keys[at - 1] in known or (follows and keys[at] in known)
         if not follows or alone or at - first == longest:
             yield first, at - first

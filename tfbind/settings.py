@@ -100,5 +100,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "bound_weight": "one",
     },
     "boosted": {"bound_weight": "one"},
+    "tss": {"epochs": 100, "bound_weight": "one"},
+    "tss-lstm": {"epochs": 100, "bound_weight": "one"},
 }
 """Settings that an architecture does best with, by its name, in place of the defaults."""

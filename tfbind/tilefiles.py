@@ -1,9 +1,10 @@
 """Tiles as an Arrow IPC stream.
 
-A row is a tile; its columns are contig, start, weights, a `label:NAME` for each experiment, and raw
-values for each input that has them by the base. The schema's metadata describe them, and hold the
-vectors of cell types; what a graph makes itself is only named there. The last record batch is empty
-and carries the counts, so that a stream that was cut between two batches is recognised.
+A row is a tile; its columns are contig, start, strand if bins have one, weights, a `label:NAME` for
+each experiment, and raw values for each input that has them by the base. The schema's metadata
+describe them, and hold the vectors of cell types; what a graph makes itself is only named there.
+The last record batch is empty and carries the counts, so that a stream that was cut between two
+batches is recognised.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tfbind.channels import channel
 from tfbind.channels.base import Array
@@ -33,7 +35,9 @@ BATCHES_HELD = 16
 
 
 def _schema(contents: Tiles) -> pa.Schema:
-    fields = [("contig", pa.string()), ("start", pa.int64()), ("weights", pa.list_(pa.uint8()))]
+    fields = [("contig", pa.string()), ("start", pa.int64())]
+    fields += [("strand", pa.string())] if contents.stranded else []
+    fields += [("weights", pa.list_(pa.uint8()))]
     fields += [(LABEL_PREFIX + name, pa.list_(pa.uint8())) for name in contents.experiments]
     fields += [
         (spec.name, pa.list_(pa.from_numpy_dtype(np.dtype(spec.stored))))
@@ -56,6 +60,7 @@ def _record_batch(tiles: Sequence[Tile], contents: Tiles, schema: pa.Schema) -> 
     columns = [
         pa.array([tile.contig for tile in tiles]),
         pa.array([tile.start for tile in tiles], pa.int64()),
+        *([pa.array(["+-"[tile.minus] for tile in tiles])] if contents.stranded else []),
         _lists([tile.weights for tile in tiles]),
         *(_lists([tile.labels[i] for tile in tiles]) for i in range(len(contents.experiments))),
         *(_lists([tile.inputs[spec.name] for tile in tiles]) for spec in _columns(contents)),
@@ -127,7 +132,9 @@ class TileFile:
         The names that `codes` indexes.
     codes : ndarray, shape (tiles,), int32
     starts : ndarray, shape (tiles,), int64
-        Of each tile's first bin.
+        Of each tile's first bin along its contig.
+    minus : ndarray, shape (tiles,), bool
+        Which come as the reverse strand has them.
     bins : ndarray, shape (tiles,), int64
         Bins in each tile, fillers included.
     size : int
@@ -159,6 +166,9 @@ class TileFile:
         self.codes = _joined(codes, np.int32)
         self.contigs = tuple(contigs)
         self.starts = _joined([batch.column("start").to_numpy() for batch in batches], np.int64)
+        self.minus = np.zeros(len(self.starts), np.bool_)
+        if self.contents.stranded:
+            self.minus = _joined([_is_minus(batch.column("strand")) for batch in batches], np.bool_)
         self._vectors: dict[str, Array] = {}
         self._batches = np.cumsum([0, *map(len, batches)])
         names = ["weights", *map(LABEL_PREFIX.__add__, self.contents.experiments)]
@@ -243,6 +253,7 @@ class TileFile:
                 else self._lists[spec.name].row(index)
                 for spec in fed(contents.inputs)
             },
+            bool(self.minus[index]),
         )
 
     def weights(self, tiles: Places, firsts: Places, bins: int) -> npt.NDArray[np.uint8]:
@@ -285,6 +296,10 @@ class TileFile:
     def release(self) -> None:
         """Give back the memory of what was looked at."""
         self._file.release()
+
+
+def _is_minus(strands: pa.Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.equal(strands, "-").to_numpy(zero_copy_only=False))
 
 
 def _joined(parts: Sequence[npt.ArrayLike], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

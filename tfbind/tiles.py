@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from tfbind.channels import Sources, channel
 from tfbind.channels.base import Array, Reader
+from tfbind.classes import class_codes
 from tfbind.contract import Geometry, Input, fed
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
 from tfbind.intervals import Intervals, concatenate
 from tfbind.labels import label_codes
+from tfbind.strands import stranded
 
 Missing = Literal["error", "skip", "zero"]
 PIECE = 8
@@ -30,7 +32,7 @@ class Tile:
     contig : str
         The genome's name for it.
     start : int
-        Of the first bin, base pairs.
+        Of the first bin along the contig, base pairs.
     weights : ndarray, shape (bins,), uint8
         1 for a bin of the input, 0 for one that fills a gap.
     labels : ndarray, shape (experiments, bins), uint8
@@ -38,6 +40,8 @@ class Tile:
     inputs : mapping of str to ndarray, shape (bases,) or (values,)
         Raw values of each input that a graph is fed, from `flank` before the first bin to `flank`
         behind the last; or the vector of the cell type.
+    minus : bool
+        Bins and bases come as the reverse strand has them; `start` is that of the last bin then.
     """
 
     contig: str
@@ -45,6 +49,7 @@ class Tile:
     weights: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
     inputs: Mapping[str, Array]
+    minus: bool = False
 
     @property
     def bins(self) -> int:
@@ -64,6 +69,8 @@ class BinCheck:
         The name of the input, for messages.
     missing : 'error', 'skip' or 'zero'
         What to do with a contig that a signal lacks.
+    strands : bool
+        Bins have strands, in column 6, which are read into `Intervals.minus`.
 
     Attributes
     ----------
@@ -77,6 +84,8 @@ class BinCheck:
         sources: Sources,
         path: str | Path,
         missing: Missing = "error",
+        *,
+        strands: bool = False,
     ) -> None:
         self.skipped = 0
         self.zeroed = 0
@@ -84,6 +93,7 @@ class BinCheck:
         self._sources = sources
         self._path = path
         self._missing = missing
+        self._strands = strands
         self._names: ContigNames = sources.names(tuple(sources.genome.sizes), sources.genome.path)
         self._found: dict[str, str] = {}
         self._lacking: dict[str, bool] = {}
@@ -102,9 +112,11 @@ class BinCheck:
         ------
         InputError
             At the first bin of another size, or beyond the end of its contig, or on a contig that
-            the genome, or (unless told otherwise) a signal, lacks.
+            the genome, or (unless told otherwise) a signal, lacks; or without a strand.
         """
         self._refuse_other_sizes(batch)
+        if self._strands:
+            batch = stranded(batch, self._path)
         names = [self._resolve(batch, code) for code in range(len(batch.contigs))]
         sizes = np.array([self._sources.genome.sizes[name] for name in names], np.int64)
         beyond = np.flatnonzero(batch.ends > sizes[batch.codes])
@@ -185,11 +197,12 @@ class Stretches:
 
     def __init__(self, geometry: Geometry, inputs: Sequence[Input], sources: Sources) -> None:
         self._geometry = geometry
+        self._channels = {spec.name: channel(spec) for spec in fed(inputs)}
         self._readers: dict[str, Reader] = {
-            spec.name: channel(spec).reader(sources) for spec in fed(inputs)
+            name: one.reader(sources) for name, one in self._channels.items()
         }
 
-    def read(self, contig: str, start: int, bins: int) -> dict[str, Array]:
+    def read(self, contig: str, start: int, bins: int, *, minus: bool = False) -> dict[str, Array]:
         """Read raw values from `flank` before a run's first bin to `flank` behind its last.
 
         Parameters
@@ -197,8 +210,10 @@ class Stretches:
         contig : str
             The genome's name.
         start : int
-            Of the first bin, base pairs.
+            Of the first bin along the contig, base pairs.
         bins : int
+        minus : bool
+            Give the bases as the reverse strand has them, so that the first bin comes last.
 
         Returns
         -------
@@ -207,7 +222,18 @@ class Stretches:
         """
         first = start - self._geometry.flank
         last = first + self._geometry.length(bins)
-        return {name: reader(contig, first, last) for name, reader in self._readers.items()}
+        raw = {name: reader(contig, first, last) for name, reader in self._readers.items()}
+        return self._turned(raw) if minus else raw
+
+    def _turned(self, raw: Mapping[str, Array]) -> dict[str, Array]:
+        """Turn what has a value a base to the other strand."""
+        kinds = self._channels
+        return {
+            name: values
+            if kinds[name].spec.along == "cell"
+            else kinds[name].reverse_complement(values)
+            for name, values in raw.items()
+        }
 
 
 def tile_breaks(
@@ -262,16 +288,19 @@ def cut_tiles(
 ) -> Iterator[Tile]:
     """Cut a stream of bins into tiles, in order; each bin is in exactly one.
 
+    Bins of the two strands are in tiles of their own, and in order among themselves.
+
     Parameters
     ----------
     batches : iterable of (Intervals, names)
-        As `BinCheck` gives them. Where the stream is cut into batches changes nothing.
+        As `BinCheck` gives them. Where the stream is cut into batches changes no tile.
     stretches : Stretches
     geometry : Geometry
     longest : int
         Most bins in a tile.
     experiments : sequence of str
-        Names of the label columns; empty if there are none.
+        Names of the label columns, or where bins have strands of the classes; empty if there are
+        none.
     path : str or Path
         For messages.
 
@@ -279,52 +308,87 @@ def cut_tiles(
     ------
     Tile
     """
-    held: Intervals | None = None
-    origin: int | None = None
-    names: dict[str, str] = {}
-    for batch, genome_names in batches:
-        names |= dict(zip(batch.contigs, genome_names, strict=True))
-        if not len(batch):
-            continue
-        whole = batch if held is None else concatenate([held, batch])
-        firsts, origin = tile_breaks(whole, geometry, longest, origin)
-        last = int(firsts[-1])
-        before, held = _split(whole, last)
-        yield from _tiles(
-            before, firsts[:-1], names, stretches, geometry, experiments, path, longest
-        )
-    if held is not None:
-        yield from _tiles(
-            held, np.zeros(1, int), names, stretches, geometry, experiments, path, longest
-        )
+    cutters = [
+        _Cutter(stretches, geometry, longest, experiments, str(path), minus=minus)
+        for minus in (False, True)
+    ]
+    for batch, names in batches:
+        for cutter, part in zip(cutters, _by_strand(batch), strict=True):
+            if len(part):
+                yield from cutter.add(part, names)
+    for cutter in cutters:
+        yield from cutter.end()
+
+
+def _by_strand(batch: Intervals) -> tuple[Intervals, Intervals]:
+    if batch.minus is None:
+        return batch, batch.select(np.zeros(len(batch), np.bool_))
+    return batch.select(~batch.minus), batch.select(batch.minus)
+
+
+class _Cutter:
+    """Cut the bins of one strand, of which the last tile waits for bins that may join it."""
+
+    def __init__(
+        self,
+        stretches: Stretches,
+        geometry: Geometry,
+        longest: int,
+        experiments: Sequence[str],
+        path: str,
+        *,
+        minus: bool,
+    ) -> None:
+        self._stretches = stretches
+        self._geometry = geometry
+        self._longest = longest
+        self._experiments = experiments
+        self._path = path
+        self._minus = minus
+        self._held: Intervals | None = None
+        self._origin: int | None = None
+        self._names: dict[str, str] = {}
+
+    def add(self, batch: Intervals, names: Sequence[str]) -> Iterator[Tile]:
+        """Yield the tiles that bins, at least one, and those before complete."""
+        self._names |= dict(zip(batch.contigs, names, strict=True))
+        whole = batch if self._held is None else concatenate([self._held, batch])
+        firsts, self._origin = tile_breaks(whole, self._geometry, self._longest, self._origin)
+        before, self._held = _split(whole, int(firsts[-1]))
+        yield from self._tiles(before, firsts[:-1])
+
+    def end(self) -> Iterator[Tile]:
+        """Yield the last tile."""
+        if self._held is not None:
+            yield from self._tiles(self._held, np.zeros(1, int))
+
+    def _tiles(self, batch: Intervals, firsts: npt.NDArray[np.int64]) -> Iterator[Tile]:
+        if not len(firsts):
+            return
+        codes = self._codes(batch).T
+        stride, along = self._geometry.stride, slice(None, None, -1 if self._minus else 1)
+        for first, last in zip(firsts, [*firsts[1:], len(batch)], strict=True):
+            starts = batch.starts[first:last]
+            places = (starts - starts[0]) // stride
+            bins = min(-(-(int(places[-1]) + 1) // PIECE) * PIECE, self._longest)
+            weights = np.zeros(bins, np.uint8)
+            weights[places] = 1
+            labels = np.zeros((len(self._experiments), bins), np.uint8)
+            labels[:, places] = codes[:, first:last]
+            contig = self._names[batch.contigs[batch.codes[first]]]
+            start = int(starts[0])
+            inputs = self._stretches.read(contig, start, bins, minus=self._minus)
+            yield Tile(contig, start, weights[along], labels[:, along], inputs, self._minus)
+
+    def _codes(self, batch: Intervals) -> npt.NDArray[np.uint8]:
+        """Read labels: of columns, or of classes where bins have strands."""
+        if batch.minus is None:
+            return label_codes(batch, self._path)
+        if not self._experiments:
+            return np.zeros((len(batch), 0), np.uint8)
+        return class_codes(batch, self._experiments, self._path)
 
 
 def _split(batch: Intervals, at: int) -> tuple[Intervals, Intervals]:
     before = np.arange(len(batch)) < at
     return batch.select(before), batch.select(~before)
-
-
-def _tiles(
-    batch: Intervals,
-    firsts: npt.NDArray[np.int64],
-    names: Mapping[str, str],
-    stretches: Stretches,
-    geometry: Geometry,
-    experiments: Sequence[str],
-    path: str | Path,
-    longest: int,
-) -> Iterator[Tile]:
-    if not len(firsts):
-        return
-    codes = label_codes(batch, str(path)).T
-    for first, last in zip(firsts, [*firsts[1:], len(batch)], strict=True):
-        starts = batch.starts[first:last]
-        places = (starts - starts[0]) // geometry.stride
-        bins = min(-(-(int(places[-1]) + 1) // PIECE) * PIECE, longest)
-        weights = np.zeros(bins, np.uint8)
-        weights[places] = 1
-        labels = np.zeros((len(experiments), bins), np.uint8)
-        labels[:, places] = codes[:, first:last]
-        contig = names[batch.contigs[batch.codes[first]]]
-        start = int(starts[0])
-        yield Tile(contig, start, weights, labels, stretches.read(contig, start, bins))

@@ -52,13 +52,15 @@ class TileSet:
         Which tiles of each file; all, if left out.
     tasks : sequence of str, optional
         The experiments to learn, in this order; default: all of the files'.
-    bins : int
-        In a piece.
+    bins : int, optional
+        In a piece; default: `tiles.PIECE`, or what the longest tile may hold where that is less.
 
     Attributes
     ----------
     pieces, tiles, bins : int
     tasks : tuple of str
+    stranded : bool
+        Bins have strands.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class TileSet:
         files: Sequence[TileFile],
         chosen: Sequence[npt.NDArray[np.bool_]] | None = None,
         tasks: Sequence[str] | None = None,
-        bins: int = PIECE,
+        bins: int | None = None,
     ) -> None:
         self.files = tuple(files)
         self.tasks = tasks_of(files) if tasks is None else tuple(tasks)
-        self.bins = bins
+        longest = max((file.contents.longest for file in files), default=PIECE)
+        self.bins = bins = min(PIECE, longest) if bins is None else bins
+        self.stranded = any(file.contents.stranded for file in files)
         self.chosen = tuple(chosen or (np.ones(len(file), np.bool_) for file in files))
         self._tiles = [np.flatnonzero(tiles) for tiles in self.chosen]
         # How many pieces there are up to the end of each tile, file by file.
@@ -275,6 +279,14 @@ def require_alike(files: Sequence[TileFile]) -> None:
                     "with the same options of tfbind features",
                     path=file.path,
                 )
+        if first.contents.stranded != file.contents.stranded:
+            one, other = (
+                "strands" if held.contents.stranded else "no strands" for held in (file, first)
+            )
+            raise InputError(
+                f"holds bins with {one}, but {first.path} with {other}; learn from one kind",
+                path=file.path,
+            )
         if not file.contents.experiments:
             raise InputError(
                 "holds no labels; pass the bins through tfbind label first", path=file.path

@@ -34,6 +34,7 @@ class Centres:
         self._ordered = ordered
         self._last: dict[str, int] = {}
         self._contig = ""
+        self._minus: bool | None = None
 
     @property
     def width(self) -> int:
@@ -56,10 +57,12 @@ class Centres:
         ------
         InputError
             At a bin that lies less than a stride behind the one before it, or, if ordered, before
-            it.
+            it; or at one of the other strand than the first.
         """
         stride = self._geometry.stride
         shift = -(-(self._geometry.size - self.width) // 2)
+        if self._is_minus(batch):
+            shift = self._geometry.size - self.width - shift
         for contig, run in batch.runs():
             starts = batch.starts[run]
             follows = contig == self._contig or self._ordered
@@ -68,6 +71,21 @@ class Centres:
             self._check_steps(steps, contig, batch.numbers[run])
             self._contig, self._last[contig] = contig, int(starts[-1])
             yield contig, run, starts + shift, starts + shift + self.width
+
+    def _is_minus(self, batch: Intervals) -> bool:
+        """Tell the strand of the track, where bins have one, along which their bases count."""
+        if batch.minus is None or not len(batch):
+            return False
+        if self._minus is None:
+            self._minus = bool(batch.minus[0])
+        if len(other := np.flatnonzero(batch.minus != self._minus)):
+            raise InputError(
+                "found a bin of the other strand, but a track is of one: give -o "
+                "'NAME.{task}.{strand}.bw', or --format bed",
+                path=self._path,
+                line=int(batch.numbers[other[0]]),
+            )
+        return self._minus
 
     def _check_steps(
         self, steps: npt.NDArray[np.int64], contig: str, numbers: npt.NDArray[np.int64]

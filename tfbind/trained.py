@@ -106,6 +106,7 @@ def contract_of(
         inputs=tuple(inputs),
         tasks=score_names(model, training.tasks),
         scans=scans(model),
+        stranded=contents.stranded,
         architecture=arch,
         parameters=hyperparameters(arch)
         | dict(network or {})
@@ -115,6 +116,7 @@ def contract_of(
         trained_on=tuple(str(region) for region in training.regions(regions)),
         training=asdict(settings)
         | {
+            "both_strands": settings.both_strands and not contents.stranded,
             "labels": training.label_counts().tolist(),
             "validation_labels": validation.label_counts().tolist(),
             "epoch": best.number,

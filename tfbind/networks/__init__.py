@@ -11,7 +11,8 @@ from tfbind.networks.best import best
 from tfbind.networks.boosted import boosted
 from tfbind.networks.naive import naive
 from tfbind.networks.published import basset, danq, deepbind, deepchrome, deepsea, zeng
-from tfbind.networks.thesis import deep, multitask, shallow, tss
+from tfbind.networks.thesis import deep, multitask, shallow
+from tfbind.networks.tss import tss, tss_lstm
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         tss,
         "sharp and broad transcription start sites (thesis, 2017)",
         ("sequence",),
-        Geometry(200, 2, 1),
+        Geometry(200, 200, 1),
+        tasks=2,
+    ),
+    "tss-lstm": Architecture(
+        tss_lstm,
+        "the same, read by a recurrent layer from both ends",
+        ("sequence",),
+        Geometry(200, 200, 1),
         tasks=2,
     ),
     "deepbind": Architecture(

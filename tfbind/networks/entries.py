@@ -11,7 +11,7 @@ from tfbind.channels import channel
 from tfbind.channels.base import Lookup, Matrices
 from tfbind.contract import Geometry, Input
 from tfbind.errors import InputError
-from tfbind.networks.layers import BothStrands, KmerRows, OneHot
+from tfbind.networks.layers import BothStrands, Kept, KmerRows, OneHot
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class Entry:
 
 
 def entries(
-    inputs: Sequence[Input], geometry: Geometry, *, windows: bool = False
+    inputs: Sequence[Input],
+    geometry: Geometry,
+    *,
+    windows: bool = False,
+    kept: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[dict[str, keras.KerasTensor], list[Entry]]:
     """Make a network's inputs, and bring each into the form of rows.
 
@@ -49,6 +53,8 @@ def entries(
     geometry : Geometry
     windows : bool
         Take one window at a time: the lengths of the inputs are fixed.
+    kept : sequence of (int, int), optional
+        Stretches of a window, which is taken by itself; all else along the genome is blank.
 
     Returns
     -------
@@ -67,17 +73,21 @@ def entries(
         raise InputError("found inputs of the cell type alone, expected the sequence or a signal")
     bases = geometry.window if windows else None
     ends: dict[str, Any] = {}
+    seen: dict[str, Any] = {}
     one_hot: dict[str, Any] = {}
     for spec in inputs:
         if spec.along == "sequence":
             continue
         if spec.source == "sequence":
             ends[spec.name] = keras.Input((bases,), name=spec.name, dtype="uint8")
-            one_hot[spec.name] = OneHot()(ends[spec.name])
         else:
             length = len(spec.features) if spec.along == "cell" else bases
             ends[spec.name] = keras.Input((length,), name=spec.name, dtype="float32")
-    made = [_entry(spec, ends, one_hot, geometry.window) for spec in inputs]
+        along = spec.along == "bases"
+        seen[spec.name] = Kept(kept)(ends[spec.name]) if kept and along else ends[spec.name]
+        if spec.source == "sequence":
+            one_hot[spec.name] = OneHot()(seen[spec.name])
+    made = [_entry(spec, seen, one_hot, geometry.window) for spec in inputs]
     return ends, made
 
 

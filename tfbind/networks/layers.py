@@ -43,6 +43,32 @@ class OneHot(keras.layers.Layer):  # type: ignore[misc]
         return (*shape, UNKNOWN)
 
 
+@register
+class Kept(keras.layers.Layer):  # type: ignore[misc]
+    """Blank all of a window but some stretches: base codes become unknown, and values 0.
+
+    Parameters
+    ----------
+    stretches : sequence of (int, int)
+        The first base of each, and the one behind its last.
+    """
+
+    def __init__(self, stretches: Sequence[tuple[int, int]], **options: Any) -> None:
+        super().__init__(dtype=options.pop("dtype", None), **options)
+        self.stretches = [tuple(one) for one in stretches]
+
+    def call(self, values: Any) -> Any:
+        """Keep values, shape (batch, window), where a stretch is."""
+        places = np.arange(values.shape[1])
+        keep = np.any([(places >= first) & (places < last) for first, last in self.stretches], 0)
+        blank = UNKNOWN if "int" in str(values.dtype) else 0
+        return ops.where(keep[None], values, ops.cast(blank, values.dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `__init__` needs."""
+        return dict(super().get_config(), stretches=self.stretches)
+
+
 class _Constant(keras.layers.Layer):  # type: ignore[misc]
     """A layer with numbers that are not learnt: they come from a channel, or a saved file."""
 

@@ -10,7 +10,7 @@ from tfbind.contract import Geometry, Input
 from tfbind.errors import RequestError
 from tfbind.networks.beside import Sizes, block, gathered
 from tfbind.networks.entries import Entry, entries
-from tfbind.networks.heads import CONVOLUTION, LOGITS, each, exclusive, nodes
+from tfbind.networks.heads import CONVOLUTION, LOGITS, each, nodes
 from tfbind.networks.layers import GroupedDense, glorot
 from tfbind.networks.ranges import ranged
 from tfbind.networks.rows import Rows
@@ -215,53 +215,3 @@ def _residual(rows: Rows, filters: int, width: int) -> Rows:
     inner = rows.convolved(filters, width).through(layers.BatchNormalization(), layers.ReLU())
     inner = inner.convolved(filters, width).through(layers.BatchNormalization())
     return inner.plus(rows).through(layers.ReLU())
-
-
-@ranged()
-def tss(
-    inputs: Sequence[Input],
-    geometry: Geometry,
-    tasks: int = 2,
-    *,
-    filters: int = 16,
-    width: int = 10,
-    pool: int = 4,
-    dense: int = 128,
-    signal_pool: int = 20,
-    dropout: float = 0.5,
-) -> keras.Model:
-    """Build the network that tells sharp and broad transcription start sites from background.
-
-    With the published sizes, 200 bp of sequence and two kinds of sites, it has 97,427 trainable
-    parameters (Table 9).
-
-    Parameters
-    ----------
-    inputs : sequence of Input
-        The sequence and any number of others.
-    geometry : Geometry
-    tasks : int
-        Kinds of sites, which exclude each other.
-    filters, width : int
-        Of the convolution; bases.
-    pool, signal_pool : int
-        Widths of the max-pools; bases.
-    dense : int
-        Units of the layer behind it.
-    dropout : float
-
-    Returns
-    -------
-    keras.Model
-        From (batch, W + S*(n-1)) bases to (batch, n, 1 + tasks) probabilities, of background first.
-    """
-    ends, entered = entries(inputs, geometry)
-
-    def sequence(entry: Entry) -> Any:
-        rows = Rows.of(entry.rows, entry.width, geometry.stride)
-        rows = rows.convolved(filters, width, name=CONVOLUTION).pooled(pool)
-        return rows.through(layers.ReLU()).flattened()
-
-    joined = gathered(entered, geometry, sequence, Sizes(signal_pool, dropout))
-    hidden = layers.Dropout(dropout)(layers.Dense(dense, activation="relu")(joined))
-    return keras.Model(ends, exclusive(hidden, tasks), name="tss")
