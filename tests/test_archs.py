@@ -47,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "multitask": {"filters": 8, "dense": 16, "joint": 20, "private": 6},
     "deep": {"filters": (4, 6), "pools": (5, 10), "dense": 8, "joint": 10},
     "tss": {"filters": 6, "dense": 8},
+    "tss-lstm": {"filters": 6, "recurrent": 3, "dense": 8},
     "deepbind": {"hidden": 4},
     "zeng": {"filters": 12, "hidden": 5},
     "basset": {"filters": (6, 5, 4), "widths": (19, 5, 3), "dense": (8, 7)},
@@ -54,7 +55,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "danq": {"filters": 6, "recurrent": 4, "dense": 9},
     "deepchrome": {"filters": 5, "dense": (9, 8), "resolution": 10, "pool": 3, "width": 4},
 }
-IN_WINDOWS = {"deepbind", "zeng", "danq"}
+IN_WINDOWS = {"deepbind", "zeng", "danq", "tss-lstm"}
+RECURRENT = {"danq", "tss-lstm"}
 REAL_FLANKS = {"deepbind": {"flanks": "real"}, "zeng": {"flanks": "real"}}
 
 
@@ -110,7 +112,7 @@ def test_archs_says_what_there_is(listed: list[dict[str, Any]], tfbind: Tfbind) 
     assert {one["name"] for one in listed if one["way"] == "windows"} == IN_WINDOWS
     chosen = {one["name"]: one for one in listed}
     assert chosen["deepchrome"]["inputs"] == ["signal"] * 5
-    assert [chosen["tss"][key] for key in ("window", "bin", "stride", "tasks")] == [200, 2, 1, 2]
+    assert [chosen["tss"][key] for key in ("window", "bin", "stride", "tasks")] == [200, 200, 1, 2]
     assert chosen["tss"]["learns"] == "one of 3 classes"
     assert chosen["multitask"]["learns"] == "each task: unknown, unbound, bound"
     header, *lines = ok(tfbind("archs")).decode().splitlines()
@@ -128,7 +130,7 @@ def test_archs_says_what_there_is(listed: list[dict[str, Any]], tfbind: Tfbind) 
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "danq"])
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in RECURRENT])
 @pytest.mark.parametrize(
     "geometry", [Geometry(600, 200, 50), Geometry(300, 100, 7)], ids=["usual", "odd"]
 )
@@ -218,10 +220,10 @@ def test_trains_exports_and_scores(name: str, trained: Trained, data: Path, tmp_
     network = load_network(tmp_path / "a.keras")
     graph, difference = export(network, both_strands=False)
     assert difference < 1e-5
-    if name in ("best", "danq"):
+    if name == "best" or name in RECURRENT:
         assert export(network, both_strands=True)[1] < 1e-5
     onnx.save(graph, tmp_path / "a.onnx")
-    assert (name == "danq") == ('"tf2onnx": ' in graph.metadata_props[0].value)
+    assert (name in RECURRENT) == ('"tf2onnx": ' in graph.metadata_props[0].value)
 
     starts = np.array([0, 47_000_000, 47_000_050, 47_000_350, CONTIG_SIZE // 50 * 50 - 200])
     genome, track = data / "hg19.chrX_cut.fa.gz", data / "HeLa-S3.dnase.bw"

@@ -26,6 +26,8 @@ WORDS = (*KINDS, BACKGROUND, UNCLEAR)
 SHARP = 11
 """Most base pairs of a sharp peak."""
 
+STRAND_OF = "the strand of the peak, or a header line that names its column strand"
+
 AWAY = 100
 """Base pairs from a peak within which a place is neither a site nor background."""
 
@@ -78,7 +80,7 @@ def read_cage(stream: BinaryIO, path: str | Path) -> CagePeaks:
         raise InputError("holds no peak", path=path)
     names = column_names(reader.header, reader.columns) or []
     column = names.index("strand") + 4 if "strand" in names else COLUMN
-    return CagePeaks(replace(peaks, minus=minus_of(peaks, path, column)), str(path))
+    return CagePeaks(replace(peaks, minus=minus_of(peaks, path, column, STRAND_OF)), str(path))
 
 
 def window_starts(centres: Places, minus: npt.NDArray[np.bool_], size: int) -> Places:

@@ -13,6 +13,9 @@ from tfbind.intervals import Intervals
 
 COLUMN = 6
 SYMBOLS = (b"+", b"-")
+READ_ALONG = (
+    "along which bins are read: give those of tfbind bin --strand both, or BED of 6 columns"
+)
 NAMES = {False: "plus", True: "minus"}
 """What files are named by: a plus or a minus in a name is troublesome to shells."""
 
@@ -25,7 +28,9 @@ def has_strands(batch: Intervals) -> bool:
     return bool(pc.all(pc.is_in(batch.extra[-1], value_set=symbols)).as_py())
 
 
-def minus_of(batch: Intervals, path: str | Path, column: int = COLUMN) -> npt.NDArray[np.bool_]:
+def minus_of(
+    batch: Intervals, path: str | Path, column: int = COLUMN, why: str = READ_ALONG
+) -> npt.NDArray[np.bool_]:
     """Read the strands of bins.
 
     Parameters
@@ -35,6 +40,8 @@ def minus_of(batch: Intervals, path: str | Path, column: int = COLUMN) -> npt.ND
         The file, for messages.
     column : int
         That holds them, from 1.
+    why : str
+        Of the message: what they are for.
 
     Returns
     -------
@@ -46,10 +53,7 @@ def minus_of(batch: Intervals, path: str | Path, column: int = COLUMN) -> npt.ND
     InputError
         If there is no such column, or at the first line that has neither + nor - there.
     """
-    wanted = (
-        f"expected + or - in column {column}, as one strand is read: give bins of tfbind bin "
-        "--strand both, or BED of 6 columns"
-    )
+    wanted = f"expected + or - in column {column}, {why}"
     if not len(batch):
         return np.zeros(0, np.bool_)
     if len(batch.extra) < column - 3:

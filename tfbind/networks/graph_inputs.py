@@ -15,7 +15,7 @@ from tfbind.networks.graph_values import (
     Writer,
     across,
 )
-from tfbind.networks.layers import BothStrands, Flanks, KmerRows, OneHot, PerBin
+from tfbind.networks.layers import BothStrands, Flanks, Kept, KmerRows, OneHot, PerBin
 
 
 def _one_hot(writer: Writer, layer: OneHot, codes: Value) -> Value:
@@ -24,6 +24,13 @@ def _one_hot(writer: Writer, layer: OneHot, codes: Value) -> Value:
     indices = writer.node("Unsqueeze", indices, writer.integers(1, 2))
     bases = writer.constant(np.arange(UNKNOWN).reshape(1, -1, 1, 1), np.int32)
     return Value(writer.node("Cast", writer.node("Equal", indices, bases), to=TensorProto.FLOAT))
+
+
+def _kept(writer: Writer, layer: Kept, values: Value) -> Value:
+    dtype = layer.input.dtype
+    keep = writer.constant(layer.kept(layer.input.shape[1])[None], np.bool_)
+    blank = writer.constant(layer.blank(dtype), dtype)
+    return Value(writer.node("Where", keep, values.name, blank))
 
 
 def _reshape(writer: Writer, layer: layers.Reshape, signal: Value) -> Value:
@@ -70,10 +77,11 @@ def _flanks(writer: Writer, layer: Flanks, rows: Value) -> Value:
 
 WRITERS: Mapping[type, LayerWriter] = {
     OneHot: _one_hot,
+    Kept: _kept,
     KmerRows: _kmer_rows,
     BothStrands: _motifs,
     PerBin: _per_bin,
     Flanks: _flanks,
     layers.Reshape: _reshape,
 }
-FROM_BASES = (OneHot, KmerRows, layers.Reshape)
+FROM_BASES = (OneHot, Kept, KmerRows, layers.Reshape)

@@ -59,10 +59,19 @@ class Kept(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, values: Any) -> Any:
         """Keep values, shape (batch, window), where a stretch is."""
-        places = np.arange(values.shape[1])
-        keep = np.any([(places >= first) & (places < last) for first, last in self.stretches], 0)
-        blank = UNKNOWN if "int" in str(values.dtype) else 0
-        return ops.where(keep[None], values, ops.cast(blank, values.dtype))
+        blank = ops.cast(self.blank(keras.backend.standardize_dtype(values.dtype)), values.dtype)
+        return ops.where(self.kept(values.shape[1])[None], values, blank)
+
+    def kept(self, window: int) -> npt.NDArray[np.bool_]:
+        """Tell which bases of a window are kept, shape (window,)."""
+        places = np.arange(window)
+        inside = [(places >= first) & (places < last) for first, last in self.stretches]
+        return np.asarray(np.any(inside, axis=0))
+
+    @staticmethod
+    def blank(dtype: str) -> int:
+        """Give what stands for a base that is not kept."""
+        return UNKNOWN if dtype == "uint8" else 0
 
     def get_config(self) -> dict[str, Any]:
         """Give what `__init__` needs."""

@@ -1,0 +1,239 @@
+"""Bins with strands: read along them, tiled, scored and put on tracks."""
+
+from pathlib import Path
+
+import numpy as np
+import pyBigWig
+import pytest
+from conftest import Tfbind, ok, said
+
+from tfbind.channels import Sources
+from tfbind.classes import class_codes
+from tfbind.contract import Geometry, Input, Tiles
+from tfbind.errors import InputError
+from tfbind.genome import Genome
+from tfbind.intervals import IntervalReader, Intervals
+from tfbind.strands import has_strands, minus_of
+from tfbind.tilefiles import TileFile, write_tiles
+from tfbind.tiles import BinCheck, Stretches, cut_tiles
+from tfbind.tilesets import TileSet
+
+SEQUENCE = Input("sequence", "sequence", "uint8")
+BASES = "ACGTTGCAAGGCTTAACCATGGTACNAT"
+
+
+def bins(path: Path, text: str) -> Intervals:
+    path.write_text(text)
+    with path.open("rb") as stream:
+        (batch,) = IntervalReader(stream, path)
+    return batch
+
+
+def fasta(path: Path, bases: str = BASES) -> Path:
+    path.write_text(f">c\n{bases}\n")
+    return path
+
+
+def test_strands_are_read(tmp_path: Path) -> None:
+    batch = bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\t.\t0\t-\n")
+    assert has_strands(batch)
+    assert minus_of(batch, "b").tolist() == [False, True]
+    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\n"))
+    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\tU\tA\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("c\t0\t4\n", "line 1: found 3 columns, expected [+] or - in column 6"),
+        ("c\t0\t4\t.\t0\t+\nc\t0\t4\t.\t0\t.\n", "line 2: found '.', expected [+] or -"),
+    ],
+)
+def test_no_strand_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        minus_of(bins(tmp_path / "b", text), "b")
+
+
+def test_a_tile_of_the_reverse_strand_is_turned_round(tmp_path: Path) -> None:
+    genome = Genome(fasta(tmp_path / "g.fa"))
+    geometry = Geometry(window=8, size=4, stride=2)
+    sources = Sources(genome)
+    batch = bins(
+        tmp_path / "b",
+        "c\t4\t8\tsharp\t0\t-\nc\t6\t10\tbackground\t0\t-\nc\t4\t8\tbroad\t0\t+\n",
+    )
+    check = BinCheck(geometry, sources, "b", strands=True)
+    stretches = Stretches(geometry, [SEQUENCE], sources)
+    names = ("sharp", "broad")
+    plus, minus = cut_tiles([check(batch)], stretches, geometry, 2, names, "b")
+    assert (plus.minus, plus.start, minus.minus, minus.start) == (False, 4, True, 4)
+    codes = ["ACGTN".index(base) for base in BASES]
+    assert plus.inputs["sequence"].tolist() == codes[2:12]
+    assert (
+        minus.inputs["sequence"].tolist()
+        == [(3 - one) % 5 if one < 4 else 4 for one in codes[2:12]][::-1]
+    )
+    # The bin that lies first along the contig comes last.
+    assert minus.labels.tolist() == [[0, 2], [0, 0]]
+    assert (plus.labels.tolist(), plus.weights.tolist()) == ([[0, 0], [2, 0]], [1, 0])
+
+    path = tmp_path / "t.tiles"
+    contents = Tiles(geometry, (SEQUENCE,), names, "", 2, stranded=True)
+    with path.open("wb") as stream:
+        write_tiles([plus, minus], contents, stream)
+    file = TileFile(path)
+    assert file.contents == contents
+    assert file.minus.tolist() == [False, True]
+    assert file.tile(1).minus
+    assert file.tile(1).inputs["sequence"].tolist() == minus.inputs["sequence"].tolist()
+    assert (TileSet([file]).bins, TileSet([file]).stranded) == (2, True)
+
+
+def test_a_class_is_one_label_of_several(tmp_path: Path) -> None:
+    words = ["sharp", "broad", "background", "ambiguous"]
+    batch = bins(tmp_path / "b", "".join(f"c\t0\t4\t{word}\t0\t+\n" for word in words))
+    assert class_codes(batch, ("sharp", "broad"), "b").tolist() == [[2, 0], [0, 2], [0, 0], [1, 1]]
+    with pytest.raises(InputError, match="line 2: found 'broad' in column 4, expected a class"):
+        class_codes(batch, ("sharp", "other"), "b")
+
+
+def test_bins_of_both_strands(tfbind: Tfbind, tmp_path: Path) -> None:
+    sizes = tmp_path / "s.sizes"
+    sizes.write_text("c\t10\n")
+    grid = ("bin", sizes, "--size", "4", "--stride", "4", "--strand")
+    plus, minus = b"c\t0\t4\t.\t0\t+\n", b"c\t0\t4\t.\t0\t-\n"
+    later = (plus.replace(b"0\t4", b"4\t8"), minus.replace(b"0\t4", b"4\t8"))
+    assert ok(tfbind(*grid, "both")) == plus + minus + b"".join(later)
+    assert ok(tfbind(*grid, "-")) == minus + later[1]
+
+
+@pytest.fixture(scope="module")
+def start_sites(tfbind: Tfbind, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of start sites, trained for an epoch on the example data."""
+    pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[train]'")
+    folder = tmp_path_factory.mktemp("tss")
+    genome, cage = data / "hg19.chrX_cut.fa.gz", data / "cage.bed.gz"
+    lines = ok(
+        tfbind("sample", "--cage", cage, "--fasta", genome, "--region", "chrX:38000001-54000000")
+    )
+    labelled = ok(tfbind("label", "--cage", cage, stdin=lines))
+    (folder / "labelled.bed").write_bytes(labelled)
+    tiles = folder / "tss.tiles"
+    tiles.write_bytes(
+        ok(
+            tfbind(
+                *("features", "--fasta", genome, "--window", "200", "--stride", "1"),
+                stdin=labelled,
+            )
+        )
+    )
+    keras = folder / "tss.keras"
+    ok(tfbind("train", tiles, "--arch", "tss", "--epochs", "2", "-o", keras, "-q"))
+    ok(tfbind("export", keras, "-o", folder / "tss.onnx", "-q"))
+    return folder
+
+
+def scored(done: bytes) -> dict[tuple[int, str], list[float]]:
+    rows = [line.split() for line in done.decode().splitlines() if not line.startswith("#")]
+    return {(int(row[1]), row[5]): [float(one) for one in row[6:]] for row in rows}
+
+
+def test_a_bin_of_the_reverse_strand_is_one_of_the_turned_genome(
+    tfbind: Tfbind, data: Path, start_sites: Path, tmp_path: Path
+) -> None:
+    genome = Genome(data / "hg19.chrX_cut.fa.gz")
+    bases = "".join("ACGTN"[one] for one in genome.codes("chrX", 48_000_000, 48_003_000))
+    turned = bases[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    found = []
+    for name, text in (("here", bases), ("there", turned)):
+        path = fasta(tmp_path / f"{name}.fa", text)
+        lines = ok(tfbind("bin", path, "--stride", "1", "--strand", "both"))
+        model = start_sites / "tss.onnx"
+        done = tfbind("score", model, "--fasta", path, "--format", "bed", stdin=lines)
+        found.append(scored(ok(done)))
+    here, there = found
+    assert len(here) == 2 * 2801
+    other = {"+": "-", "-": "+"}
+    expected = [there[2800 - start, other[strand]] for start, strand in here]
+    np.testing.assert_allclose(list(here.values()), expected, atol=1e-6)
+    # Strands do differ.
+    plus, minus = ([here[start, strand] for start in range(2801)] for strand in "+-")
+    assert np.abs(np.array(plus) - np.array(minus)).max() > 0.01
+
+
+def test_tracks_stand_on_the_central_base_of_each_strand(
+    tfbind: Tfbind, data: Path, start_sites: Path, tmp_path: Path
+) -> None:
+    genome, model = data / "hg19.chrX_cut.fa.gz", start_sites / "tss.onnx"
+    where = ("--region", "chrX:48000001-48000300", "--stride", "1")
+    lines = ok(tfbind("bin", genome, *where, "--strand", "both"))
+    score = ("score", model, "--fasta", genome)
+    rows = scored(ok(tfbind(*score, "--format", "bed", stdin=lines)))
+    ok(tfbind(*score, "-o", tmp_path / "t.{task}.{strand}.bw", stdin=lines))
+    for strand, name, shift in (("+", "plus", 100), ("-", "minus", 99)):
+        for column, task in enumerate(("background", "sharp", "broad")):
+            with pyBigWig.open(str(tmp_path / f"t.{task}.{name}.bw")) as track:
+                values = track.values("chrX", 48_000_000 + shift, 48_000_000 + shift + 101)
+            expected = [rows[48_000_000 + i, strand][column] for i in range(101)]
+            np.testing.assert_allclose(values, expected, rtol=1e-6)
+    graph = ok(tfbind(*score, "-o", tmp_path / "t.{task}.{strand}.bedGraph", stdin=lines))
+    assert graph == b""
+    text = (tmp_path / "t.sharp.minus.bedGraph").read_text().splitlines()
+    assert text[0].endswith("task=sharp\tstrand=-")
+    assert text[1].split("\t")[:3] == ["chrX", "48000099", "48000100"]
+
+
+def test_what_goes_wrong_with_strands_is_told(
+    tfbind: Tfbind, data: Path, start_sites: Path, trained_plainly: Path
+) -> None:
+    genome, model = data / "hg19.chrX_cut.fa.gz", start_sites / "tss.onnx"
+    where = ("--region", "chrX:48000001-48000300", "--stride", "1")
+    both = ok(tfbind("bin", genome, *where, "--strand", "both"))
+    score = ("score", model, "--fasta", genome, "--task", "sharp")
+    message = said(tfbind(*score, stdin=both))
+    assert "line 2: found a bin of the other strand" in message
+    message = said(tfbind(*score, stdin=ok(tfbind("bin", genome, *where))))
+    assert "line 1: found 3 columns, expected + or - in column 6" in message
+    message = said(tfbind("export", start_sites / "tss.keras", "--both-strands", "-o", "x.onnx"))
+    assert "--both-strands has no meaning" in message
+    tiles = start_sites / "tss.tiles"
+    message = said(tfbind("train", tiles, trained_plainly, "--arch", "tss", "-o", "x.keras"))
+    assert "strands" in message or "geometry" in message
+
+
+@pytest.fixture(scope="module")
+def trained_plainly(tfbind: Tfbind, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiles of bins without strands, of the geometry of start sites."""
+    path = tmp_path_factory.mktemp("plain") / "plain.tiles"
+    lines = "".join(f"chrX\t{start}\t{start + 200}\tU\n" for start in range(48_000_000, 48_000_100))
+    options = ("--fasta", data / "hg19.chrX_cut.fa.gz", "--window", "200", "--stride", "1")
+    path.write_bytes(ok(tfbind("features", *options, "--names", "sharp", stdin=lines)))
+    return path
+
+
+def test_classes_are_measured(
+    tfbind: Tfbind, data: Path, start_sites: Path, tmp_path: Path
+) -> None:
+    genome, model = data / "hg19.chrX_cut.fa.gz", start_sites / "tss.onnx"
+    labelled = start_sites / "labelled.bed"
+    lines = ok(tfbind("score", model, labelled, "--fasta", genome, "--format", "bed"))
+    picture = tmp_path / "c.png"
+    evaluate = ("evaluate", "--classes", "background,sharp,broad")
+    told = ok(tfbind(*evaluate, "--plot", picture, stdin=lines)).decode()
+    values = {tuple(line.split("\t")[:2]): float(line.split("\t")[2]) for line in told.splitlines()}
+    rows = [line.split("\t") for line in lines.decode().splitlines() if not line.startswith("#")]
+    truth = [row[3] for row in rows]
+    names = ["background", "sharp", "broad"]
+    highest = [names[int(np.argmax([float(one) for one in row[6:]]))] for row in rows]
+    for name in names:
+        assert values[name, "bins"] == truth.count(name)
+        for other in names:
+            pairs = list(zip(truth, highest, strict=True))
+            assert values[name, f"scored_as_{other}"] == pairs.count((name, other))
+    metrics = pytest.importorskip("sklearn.metrics")
+    sharp = [float(row[7]) for row in rows]
+    area = metrics.roc_auc_score([one == "sharp" for one in truth], sharp)
+    assert values["sharp", "auroc"] == pytest.approx(area, abs=1e-6)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    message = said(tfbind(*evaluate[:2], "background,sharp", stdin=lines))
+    assert "found 'broad' in column 4" in message
