@@ -10,7 +10,7 @@ from tfbind.plots import (
     BLUE,
     GREY,
     ORANGE,
-    figure_at,
+    figure_of,
     framed,
     precision_recall_curve,
     roc_curve,
@@ -39,7 +39,7 @@ def draw_classes(report: ClassReport, path: str | Path, *, kind: str, title: str
     title : str
         A line above all.
     """
-    with figure_at((15, 5.4), path, kind) as figure:
+    with figure_of((15, 5.4), path, kind) as figure:
         panels = figure.subplots(1, 3)
         bins = int(report.confusion.sum())
         figure.suptitle(

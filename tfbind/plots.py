@@ -88,7 +88,7 @@ def draw_curves(
     title : str
         A line above both.
     """
-    with figure_at((12, 5.6), path, kind) as figure:
+    with figure_of((12, 5.6), path, kind) as figure:
         left, right = figure.subplots(1, 2)
         figure.suptitle(title or "Scores against labels", fontsize=12)
         _precision_recall(left, ranking, metrics)
@@ -98,7 +98,7 @@ def draw_curves(
 
 
 @contextmanager
-def figure_at(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
+def figure_of(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
     """Give a figure to draw, 100 pixels an inch, and write it."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -162,7 +162,7 @@ def draw_reliability(
     path, kind, title
         As `draw_curves` takes them.
     """
-    with figure_at((12, 7.6), path, kind) as figure:
+    with figure_of((12, 7.6), path, kind) as figure:
         panels = figure.subplots(2, 2, sharex="col", height_ratios=[3, 1])
         bins = int(reliability.ranges.bins.sum())
         figure.suptitle(
