@@ -64,7 +64,7 @@ def filters(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Known motifs to name filters by, such as JASPAR's; MEME or JASPAR.",
+            help="Known motifs to name filters by, MEME or JASPAR.",
         ),
     ] = None,
     beside: Annotated[
@@ -125,8 +125,8 @@ def filters(
 ) -> None:
     """Show the filters of a network's first convolution as motifs, and name them.
 
-    Reads a network and labelled bins: BED, B in column 4 for bound, as of tfbind label. Bins
-    without a column 4 are all bound.
+    Reads a network and labelled bins: BED, B in column 4 for bound, as of tfbind label; those with
+    A, ambiguous, are left out. Bins without a column 4 are all bound.
 
     A filter becomes a motif in two ways. By its weights: the negative ones are nothing, and every
     position is filled up evenly to the sum of the strongest. By its sites, as DeepBind does: its

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WINDOWS = 256
 """Windows that are read at a time."""
 
+BOUND, AMBIGUOUS = "B", b"A"
+
 NetworkFile = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file of tfbind train.")]
 Task = Annotated[
     str | None,
@@ -113,8 +115,10 @@ def _read(
     found = False
     for batch in IntervalReader(stream, path):
         for part in batch.parts(WINDOWS):
-            kept, names = check(part)
+            kept, names = check(_without_ambiguous(part, label))
             chosen = with_label(kept, label, others)
+            if not len(kept):
+                continue
             found = found or bool(chosen.any())
             yield Windows(kept, names, read_windows(kept, names, contract, stretches), chosen)
     if not found:
@@ -123,6 +127,16 @@ def _read(
             "bins without a column 4",
             path=path,
         )
+
+
+def _without_ambiguous(batch: "Intervals", label: str) -> "Intervals":
+    """Leave out bins that may be bound or not, where bound ones are asked for."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if label != BOUND or not batch.extra:
+        return batch
+    return batch.select(~np.asarray(pc.equal(batch.extra[0], AMBIGUOUS)))
 
 
 def with_label(batch: "Intervals", label: str, others: dict[str, None]) -> "npt.NDArray[np.bool_]":

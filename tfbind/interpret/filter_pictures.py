@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -25,7 +25,7 @@ Beside = Sequence[tuple[Motif, Match | None, Match | None]]
 def draw_filters(
     learnt: Sequence[Learnt],
     beside: Beside,
-    path: str | Path,
+    path: str | Path | BinaryIO,
     *,
     kind: str,
     title: str,
@@ -40,7 +40,7 @@ def draw_filters(
         In the order of the rows.
     beside : sequence of (Motif, Match or None, Match or None)
         Further rows: a motif that was found otherwise, the filter and the known motif most like it.
-    path : str or Path
+    path : str or Path or binary file
     kind : str
         png, svg or pdf.
     title : str

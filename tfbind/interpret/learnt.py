@@ -130,7 +130,7 @@ class Scan:
             self._every *= 2
 
     def _places(self, batch: Intervals, names: Sequence[str], window: int) -> npt.NDArray[np.int64]:
-        """Number the strands' bases, so that a window's first number tells where it lies.
+        """Give each window the number of its first base, of all bases of both strands.
 
         Numbers rise along the plus strand, and those of the minus strand, below 0, along that.
         """

@@ -6,6 +6,7 @@ import logomaker
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from tfbind.motifs import LETTERS
 
@@ -45,6 +46,7 @@ def draw_logo(
     axes.set_ylim(min(0.0, float(np.minimum(heights, 0).sum(axis=1).min())), top or highest or 1.0)
     axes.set_ylabel(unit)
     axes.spines[["left", "bottom"]].set_visible(True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8)
 
 
