@@ -4,6 +4,7 @@ import typer
 
 from .edge import at_the_edge
 from .explain_filters import filters
+from .explain_maximize import maximize
 
 app = typer.Typer(
     name="explain",
@@ -23,3 +24,4 @@ app = typer.Typer(
 )
 
 app.command("filters")(at_the_edge(filters))
+app.command("maximize")(at_the_edge(maximize))

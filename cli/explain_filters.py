@@ -11,6 +11,7 @@ from tfbind.errors import InputError
 from .explain_windows import (
     Label,
     NetworkFile,
+    Reading,
     Task,
     Windows,
     data_of,
@@ -160,19 +161,8 @@ def filters(
     from tfbind.meme import meme_text
 
     chosen = task_of(network.contract, task)
-    with windows_of(
-        bed,
-        network.contract,
-        label,
-        fasta=fasta,
-        signal=signal,
-        channel=channel,
-        cell=cell,
-        expression=expression,
-        alias=alias,
-        chr_prefix=chr_prefix,
-        quiet=quiet,
-    ) as windows:
+    reading_of = Reading(fasta, signal, channel, cell, expression, alias, chr_prefix, quiet)
+    with windows_of(bed, network.contract, label, reading_of) as windows:
         scan = _scan(network, windows, sample, quiet=quiet)
     found = list(scan.sites(threshold))
     influence = _influence(network, chosen, scan, [one for one, _ in found], quiet=quiet)

@@ -72,29 +72,35 @@ def require_extra() -> None:
             )
 
 
+class Reading(NamedTuple):
+    """Options that say what windows are read from."""
+
+    fasta: str | None
+    signal: list[str] | None
+    channel: list[str] | None
+    cell: str | None
+    expression: str | None
+    alias: str | None
+    chr_prefix: Prefix
+    quiet: bool
+
+
 @contextmanager
 def windows_of(
     bed: str,
     contract: "Contract",
     label: str,
-    *,
-    fasta: str | None,
-    signal: list[str] | None,
-    channel: list[str] | None,
-    cell: str | None,
-    expression: str | None,
-    alias: str | None,
-    chr_prefix: Prefix,
-    quiet: bool,
+    given: Reading,
 ) -> Iterator[Iterator[Windows]]:
     """Open bins and what their windows are read from."""
     from tfbind.tiles import BinCheck, Stretches
 
-    given = signal_files(signal)
-    files = wanted_signals(contract, given, quiet)
-    others = wanted_files(contract, channel, expression, quiet=quiet)
+    signals = signal_files(given.signal)
+    files = wanted_signals(contract, signals, given.quiet)
+    others = wanted_files(contract, given.channel, given.expression, quiet=given.quiet)
+    cell = given.cell or default_cell(signals)
     with reading(bed, what="BINS") as (stream, path):
-        sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(given), others)
+        sources = open_sources(given.fasta, files, given.alias, given.chr_prefix, cell, others)
         check = BinCheck(contract.geometry, sources, path)
         stretches = Stretches(contract.geometry, contract.inputs, sources)
         yield _read(stream, path, contract, label, check, stretches)
