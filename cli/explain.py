@@ -3,6 +3,7 @@
 import typer
 
 from .edge import at_the_edge
+from .explain_fasta import fasta
 from .explain_filters import filters
 from .explain_maximize import maximize
 
@@ -25,3 +26,4 @@ app = typer.Typer(
 
 app.command("filters")(at_the_edge(filters))
 app.command("maximize")(at_the_edge(maximize))
+app.command("fasta")(at_the_edge(fasta))

@@ -61,7 +61,7 @@ class Shown:
     def positions(self) -> npt.NDArray[np.int64]:
         """Base pairs from the window's centre, shape (window,)."""
         window = self.rows.shape[1]
-        return np.arange(window, dtype=np.int64) - window // 2
+        return np.asarray(np.arange(window) - window // 2)
 
 
 def draw_maximum(shown: Shown, path: str | Path, *, kind: str, title: str) -> None:
