@@ -137,7 +137,8 @@ def filters(
 
     Filters are ordered by influence, the most influential first: how much the output, before its
     activation, falls in bound bins when the filter's map is set to its mean everywhere (Basset's
-    way). Below 0: the filter speaks against binding.
+    way). Below 0: the filter speaks against binding. A filter that has sites in nearly all bins,
+    bound or not, is unspecific, and so is what it is like.
 
     Writes a table with a header, parted by tabs, NA for what is not there: filter, width (bp),
     influence, sites, bits (of the motif of sites), the share of bound and of unbound bins that have
@@ -256,7 +257,8 @@ def _page(
         f"{scan.bound:,} bins were taken as bound and {scan.unbound:,} as unbound. Influence is "
         "how much the output, before its activation, falls in bound bins when a filter says the "
         f"same everywhere. Logos of sites are of {least} sites or more. Motifs are compared by "
-        "TOMTOM; q is the false discovery rate over all filters and known motifs."
+        "TOMTOM; q is the false discovery rate over all filters and known motifs. A filter that "
+        "has sites in nearly all bins, bound or not, is unspecific, and so is what it is like."
     )
     with progress("draw", "logos", total=len(learnt) + len(rows), quiet=quiet) as advance:
         return page(

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from tfbind.channels.base import Array
     from tfbind.contract import Contract
     from tfbind.interpret.maximization import Ascent, Maximum
-    from tfbind.interpret.maximum_pictures import Shown, Span
+    from tfbind.interpret.maximum_pictures import Shown
+    from tfbind.interpret.profiles import Span
     from tfbind.networks.files import Network
 
 SPAN = re.compile(r"([-+]?\d+):([-+]?\d+)")
@@ -207,7 +208,7 @@ def maximize(
 
 
 def _span(option: str, text: str) -> "Span":
-    from tfbind.interpret.maximum_pictures import Span
+    from tfbind.interpret.profiles import Span
 
     found = SPAN.fullmatch(text)
     if found is None or int(found[1]) >= int(found[2]):
@@ -272,8 +273,8 @@ def _climbed(
     moved = np.concatenate([one.moved for one in found])
     if not moved.any():
         raise InputError(
-            f"none of {len(moved)} start(s) has a gradient: the network's rectifiers are shut for "
-            "such rows; give more --starts, or a larger --noise"
+            f"none of {len(moved)} start(s) has a gradient: the network is shut for such rows; "
+            "give more --starts, a larger --noise, or open chromatin by --hold or --bins"
         )
     _tell(found, moved, quiet=quiet)
     rows: npt.NDArray[np.float32] = np.concatenate([one.rows for one in found])[moved]
@@ -301,8 +302,8 @@ def _shown(
     rows: "npt.NDArray[np.float32]", percentile: float, near: "Span | None", marks: "list[Span]"
 ) -> "Shown":
     """Choose what is drawn large."""
-    from tfbind.interpret.maximization import strongest, thresholded
-    from tfbind.interpret.maximum_pictures import Shown, Span
+    from tfbind.interpret.maximum_pictures import Shown
+    from tfbind.interpret.profiles import Span, strongest, thresholded
 
     window = rows.shape[1]
     first, last = -(window // 2), window - window // 2

@@ -15,13 +15,11 @@ from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN
 from tfbind.interpret.outputs import before_activation
 from tfbind.networks.layers import OneHot
+from tfbind.networks.trees import Trees
 
 BASES = 4
 TOLD = 50
 """Steps of the ascent between two tellings."""
-
-STILL = 1e-3
-"""How far rounding alone may bring a number from where the penalty alone would."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Maximum:
     before, behind : ndarray, shape (starts,), float32
         The output before its activation, at the start and at the end.
     moved : ndarray, shape (starts,), bool
-        Whether there ever was a gradient other than that of the penalty. Rectifiers behind a
-        max-pool can be shut for rows that are unlike bases, such as the even ones of the source.
+        Whether the output has a gradient at the start or at the end. Rectifiers behind a max-pool
+        can be shut for rows that are unlike bases, such as the even ones of the source.
     """
 
     rows: npt.NDArray[np.float32]
@@ -118,8 +116,10 @@ def maximized(
     Raises
     ------
     InputError
-        If the network has no sequence to change.
+        If the network has no sequence to change, or is made of trees.
     """
+    if any(isinstance(layer, Trees) for layer in model.layers):
+        raise InputError(f"the network, {model.name}, is made of trees, which have no gradient")
     window = contract.geometry.window
     entry, score = _of_rows(model, before_activation(model, contract, task))
     others = []
@@ -128,28 +128,30 @@ def maximized(
         others.append(tf.constant(np.tile(values, (count, 1))))
 
     @tf.function  # type: ignore[untyped-decorator]
+    def slope(rows: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            found = tf.reduce_sum(score([*others, rows], training=False))
+        return tape.gradient(found, rows)
+
+    @tf.function  # type: ignore[untyped-decorator]
     def climb(rows: Any, steps: Any) -> Any:
         for _ in tf.range(steps):
-            with tf.GradientTape() as tape:
-                tape.watch(rows)
-                found = score([*others, rows], training=False)
-                aim = tf.reduce_sum(found) - ascent.penalty * tf.reduce_sum(rows * rows)
-            rows += ascent.rate * tape.gradient(aim, rows)
+            rows += ascent.rate * (slope(rows) - 2 * ascent.penalty * rows)
         return rows
 
-    first_rows = starts(ascent, count, window)
-    rows = tf.constant(first_rows)
-    before = score([*others, rows], training=False)
-    for first in range(0, ascent.steps, TOLD):
-        steps = min(TOLD, ascent.steps - first)
+    first_rows = tf.constant(starts(ascent, count, window))
+    rows = first_rows
+    for done in range(0, ascent.steps, TOLD):
+        steps = min(TOLD, ascent.steps - done)
         rows = climb(rows, tf.constant(steps))
         advance(steps)
-    behind = score([*others, rows], training=False)
+    before, behind = (score([*others, one], training=False)[:, 0] for one in (first_rows, rows))
+    slopes = [tf.reduce_max(abs(slope(one)), axis=(1, 2)) for one in (first_rows, rows)]
     if not np.isfinite(behind.numpy()).all():
         raise InputError("the ascent left all bounds; give a smaller --rate or a larger --lambda")
-    idle = first_rows * (1 - 2 * ascent.rate * ascent.penalty) ** ascent.steps
-    moved = np.abs(rows.numpy() - idle).max(axis=(1, 2)) > STILL
-    return Maximum(rows.numpy(), before.numpy()[:, 0], behind.numpy()[:, 0], moved)
+    moved = np.maximum(*(one.numpy() for one in slopes)) > 0
+    return Maximum(rows.numpy(), before.numpy(), behind.numpy(), moved)
 
 
 def _of_rows(model: keras.Model, output: Any) -> tuple[str, keras.Model]:
@@ -162,34 +164,3 @@ def _of_rows(model: keras.Model, output: Any) -> tuple[str, keras.Model]:
         )
     rows = found[0].output
     return found[0].input.name, keras.Model([*model.inputs, rows], output)
-
-
-def thresholded(rows: npt.NDArray[np.floating], percentile: float) -> npt.NDArray[np.float64]:
-    """Set all numbers below a percentile of them to 0.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (window, 4)
-    percentile : float
-        From 0 to 100; the source takes 85.
-    """
-    return np.where(rows >= np.percentile(rows, percentile), rows, 0.0).astype(np.float64)
-
-
-def strongest(rows: npt.NDArray[np.float64], width: int) -> int:
-    """Find the stretch with the largest sum of positive numbers.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (window, 4)
-    width : int
-        Of the stretch, positions; at most the window.
-
-    Returns
-    -------
-    int
-        Its first position.
-    """
-    heights = np.maximum(rows, 0).sum(axis=1)
-    sums = np.convolve(heights, np.ones(width), "valid")
-    return int(np.argmax(sums))

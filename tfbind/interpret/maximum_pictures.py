@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tfbind.interpret.logos import COLOURS, draw_logo
-from tfbind.interpret.maximization import thresholded
+from tfbind.interpret.profiles import Span, thresholded
 from tfbind.motifs import LETTERS
 from tfbind.plots import BLUE, GREY, figure_of
 
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RED = "#cc3311"
-
-
-class Span(NamedTuple):
-    """A stretch, base pairs from the window's centre, half-open."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
