@@ -174,6 +174,7 @@ def maximize(
         check_picture("--png", png, force=force)
     marks = [_span("--mark", one) for one in mark or []]
     wanted = None if near is None else _span("--near", near)
+    values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
     networks = [opened(path) for path in (model, *(also or []))]
@@ -185,9 +186,10 @@ def maximize(
     from tfbind.interpret.outputs import task_of
 
     chosen = task_of(contract, task)
+    wanted = None if wanted is None else _inside(wanted, contract.geometry.window)
     if bins is None:
-        held = constants(contract, _values(hold or []), cell or "")
-        told = _held_told(contract, _values(hold or []))
+        held = constants(contract, values, cell or "")
+        told = _held_told(contract, values)
     else:
         reading = Reading(fasta, signal, channel, cell, expression, alias, chr_prefix, quiet)
         with windows_of(bins, contract, label, reading) as windows:
@@ -305,16 +307,22 @@ def _shown(
     from tfbind.interpret.maximum_pictures import Shown
     from tfbind.interpret.profiles import Span, strongest, thresholded
 
-    window = rows.shape[1]
-    first, last = -(window // 2), window - window // 2
     if near is None:
+        window = rows.shape[1]
         width = min(LARGE, window)
-        found = strongest(thresholded(rows.mean(axis=0), percentile), width) + first
+        found = strongest(thresholded(rows.mean(axis=0), percentile), width) - window // 2
         near = Span(found, found + width)
-    near = Span(max(near.start, first), min(near.end, last))
-    if near.start >= near.end:
-        raise typer.BadParameter(f"--near lies outside of the window, {first}:{last}")
     return Shown(rows, percentile, near, marks)
+
+
+def _inside(near: "Span", window: int) -> "Span":
+    """Cut a stretch to the window."""
+    from tfbind.interpret.profiles import Span
+
+    first, last = -(window // 2), window - window // 2
+    if near.end <= first or near.start >= last:
+        raise typer.BadParameter(f"--near lies outside of the window, {first}:{last}")
+    return Span(max(near.start, first), min(near.end, last))
 
 
 def _how(ascent: "Ascent", starts: int, networks: int) -> str:

@@ -61,6 +61,7 @@ def test_command(tfbind: Tfbind, data: Path, labelled: bytes, tmp_path: Path) ->
         with pysam.FastxFile(path) as records, pysam.FastaFile(str(fasta)) as genome:
             places = []
             for record in records:
+                assert record.name is not None
                 start, end = map(int, record.name.split(":")[1].split("-"))
                 assert (start, label) in known
                 assert record.sequence == genome.fetch("chrX", start, end).upper()

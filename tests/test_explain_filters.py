@@ -42,6 +42,8 @@ from tfbind.networks.files import Network, load_network, save_network
 from tfbind.networks.heads import each, exclusive, members, nodes
 from tfbind.networks.layers import OneHot
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+
 SEQUENCE = Input("sequence", "sequence", "uint8")
 
 

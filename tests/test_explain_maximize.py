@@ -26,6 +26,8 @@ from tfbind.networks.files import Network, save_network
 from tfbind.networks.heads import each
 from tfbind.networks.layers import OneHot
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+
 SEQUENCE = Input("sequence", "sequence", "uint8")
 DNASE = Input("dnase", "signal", "float16", "log1p")
 WINDOW = 6
