@@ -32,7 +32,7 @@ from tfbind.interpret.filters import (
 from tfbind.interpret.influence import influences
 from tfbind.interpret.learnt import Scan
 from tfbind.interpret.logos import aligned
-from tfbind.interpret.matches import best_matches, false_discovery_rates
+from tfbind.interpret.matches import best_matches, core, false_discovery_rates
 from tfbind.interpret.outputs import before_activation, task_of
 from tfbind.intervals import IntervalReader, Intervals
 from tfbind.meme import Counted, meme_text
@@ -260,6 +260,31 @@ def test_a_motif_is_found_again_on_either_strand() -> None:
             width=len(query),
         )
         np.testing.assert_array_equal(shown, query)
+
+
+def test_the_core_has_no_long_even_part() -> None:
+    even, telling = [0.25] * 4, [0.9, 0.1, 0, 0]
+    rows = np.array([even, telling, even, even, telling, telling, even, even, even, telling, even])
+    assert core(rows) == slice(1, 6)
+    assert core(np.full((3, 4), 0.25)) == slice(0, 3)
+    assert core(rows[5:]) in (slice(0, 1), slice(4, 5))
+
+
+def test_a_motif_is_aligned_as_a_whole_though_its_core_is_compared() -> None:
+    even, known = np.full((6, 4), 0.25), known_motifs()
+    word = known[5].frequencies
+    known[5] = Motif("long", "", np.concatenate([word, even, even[:1], word[:1]]))
+    forward, reverse = best_matches([word, word[::-1, ::-1]], known)
+    assert (forward.motif.name, forward.offset, forward.strand) == ("long", 0, "+")
+    assert (reverse.motif.name, reverse.offset, reverse.strand) == ("long", -8, "-")
+
+
+def test_a_vague_filter_is_not_like_a_motif_with_a_long_even_part() -> None:
+    known = known_motifs(200)
+    word, even = known[0].frequencies, np.full((15, 4), 0.25)
+    known.append(Motif("spaced", "", np.concatenate([word[:6], even, word[6:]])))
+    vague = np.random.default_rng(2).dirichlet([12] * 4, (8, 20))
+    assert not any(one.motif.name == "spaced" for one in best_matches(list(vague), known))
 
 
 def test_others_tell_what_is_expected_by_chance() -> None:
