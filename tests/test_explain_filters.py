@@ -14,7 +14,7 @@ pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[tr
 pytest.importorskip("logomaker", reason="pip install 'tfbind[explain]'")
 
 import keras
-from conftest import Tfbind, Trained, ok, said
+from conftest import Tfbind, ok, said
 from keras import layers
 
 from tfbind.contract import Contract, Geometry, Input
@@ -38,13 +38,14 @@ from tfbind.intervals import IntervalReader, Intervals
 from tfbind.meme import Counted, meme_text
 from tfbind.motifs import Motif, motifs_in, read_motifs
 from tfbind.networks import ARCHITECTURES
-from tfbind.networks.files import Network, load_network, save_network
+from tfbind.networks.files import Network, save_network
 from tfbind.networks.heads import each, exclusive, members, nodes
 from tfbind.networks.layers import OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 
 SEQUENCE = Input("sequence", "sequence", "uint8")
+DNASE = Input("dnase", "signal", "float16", "log1p")
 
 
 def one_hot(word: str) -> npt.NDArray[np.float32]:
@@ -313,9 +314,9 @@ def test_motifs_are_written_and_read_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def labelled_bins(tfbind: Tfbind, data: Path, trained: Trained) -> bytes:
+def labelled_bins(tfbind: Tfbind, data: Path, sources_env: dict[str, str]) -> bytes:
     """Give the bound bins of a megabase, and one in twenty others."""
-    bins = ok(tfbind("bin", "--region", "chrX:48500001-49500000", env=trained.env))
+    bins = ok(tfbind("bin", "--region", "chrX:48500001-49500000", env=sources_env))
     peaks = data / "K562.CTCF.conservative.narrowPeak.gz"
     lines = ok(tfbind("label", "--conservative", peaks, stdin=bins)).splitlines(keepends=True)
     return b"".join(
@@ -324,9 +325,9 @@ def labelled_bins(tfbind: Tfbind, data: Path, trained: Trained) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def with_ctcf(data: Path, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_ctcf(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a network of four filters, the second of which is the motif of CTCF."""
-    contract = load_network(trained.keras).contract
+    contract = Contract(Geometry(), (SEQUENCE, DNASE), ("CTCF",))
     sizes = {"filters": 4, "width": 15, "dense": 4, "joint": 8}
     keras.utils.set_random_seed(1)
     model = ARCHITECTURES["shallow"].build(contract.inputs, contract.geometry, 1, **sizes)
@@ -343,7 +344,7 @@ def with_ctcf(data: Path, trained: Trained, tmp_path_factory: pytest.TempPathFac
 def test_command(
     tfbind: Tfbind,
     data: Path,
-    trained: Trained,
+    sources_env: dict[str, str],
     with_ctcf: Path,
     labelled_bins: bytes,
     tmp_path: Path,
@@ -355,7 +356,7 @@ def test_command(
     command: list[str | Path] = ["explain", "filters", with_ctcf, "--motifs", data / "motifs.meme"]
     command += ["--meme", files[0], "--html", files[1], "--png", files[2], "--top", "2"]
     command += ["--beside", combined, "--sample", "20"]
-    done = tfbind(*command, stdin=labelled_bins, env=trained.env)
+    done = tfbind(*command, stdin=labelled_bins, env=sources_env)
     rows = list(csv.DictReader(ok(done).decode().splitlines(), delimiter="\t"))
     assert len(rows) == 4
     influence = [float(row["influence"]) for row in rows]
@@ -384,16 +385,20 @@ def test_command(
 
 
 def test_wrong_requests(
-    tfbind: Tfbind, trained: Trained, labelled_bins: bytes, tmp_path: Path
+    tfbind: Tfbind,
+    sources_env: dict[str, str],
+    with_ctcf: Path,
+    labelled_bins: bytes,
+    tmp_path: Path,
 ) -> None:
-    command: list[str | Path] = ["explain", "filters", trained.keras]
-    done = tfbind(*command, "--label", "sharp", stdin=labelled_bins, env=trained.env)
+    command: list[str | Path] = ["explain", "filters", with_ctcf]
+    done = tfbind(*command, "--label", "sharp", stdin=labelled_bins, env=sources_env)
     assert "has no bin with 'sharp' in column 4, but U, B, A; give --label WORD" in said(done)
     png = tmp_path / "x.png"
     png.touch()
-    done = tfbind(*command, "--png", png, stdin=labelled_bins, env=trained.env)
+    done = tfbind(*command, "--png", png, stdin=labelled_bins, env=sources_env)
     assert "exists already; give --force" in said(done)
-    done = tfbind(*command, "--meme", "a", "--html", "a", stdin=labelled_bins, env=trained.env)
+    done = tfbind(*command, "--meme", "a", "--html", "a", stdin=labelled_bins, env=sources_env)
     assert "two outputs have one name" in said(done, 2)
-    done = tfbind("explain", "filters", tmp_path / "no.keras", stdin=b"", env=trained.env)
+    done = tfbind("explain", "filters", tmp_path / "no.keras", stdin=b"", env=sources_env)
     assert "no.keras: cannot be read" in said(done)

@@ -81,7 +81,7 @@ def draw_maximum(shown: Shown, path: str | Path, *, kind: str, title: str) -> No
         for axes, limits in ((window, shown.positions[[0, -1]]), (logo, shown.near)):
             axes.set_xlim(limits[0] - 0.5, limits[1] + (0.5 if axes is window else -0.5))
         spread.set_xlim(logo.get_xlim())
-        for axes in (window, logo, spread):
+        for axes in (logo, spread):
             _mark(axes, shown.marks)
 
 
@@ -101,12 +101,16 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
     )
     axes.plot(shown.positions, heights, color=BLUE, linewidth=0.9, label="mean")
     axes.axvspan(*shown.near, color=BLUE, alpha=0.12, linewidth=0, label="drawn below")
+    for start, end in shown.marks:
+        told = f"marked, {start:+d} to {end:+d} bp"
+        axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, label=told)
     axes.set_ylabel("highest base")
     axes.set_title(
         f"The whole window: mean over {len(shown.rows)} start(s) of each position's highest base; "
         f"below percentile {shown.percentile:g} it is 0",
         fontsize=10,
     )
+    axes.margins(y=0.15)
     axes.legend(loc="upper right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
 
 
@@ -139,12 +143,12 @@ def _spread(axes: "Axes", shown: Shown) -> None:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set_ylabel("highest base")
     axes.set_title("Mean and standard deviation over starts, nothing set to 0", fontsize=10)
-    axes.legend(loc="upper right", ncols=4, fontsize=9, frameon=True, framealpha=0.9)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=9, frameon=False)
 
 
 def _mark(axes: "Axes", marks: Sequence[Span]) -> None:
     low, high = axes.get_xlim()
     for start, end in marks:
         if start < high and end > low:
-            axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0)
+            axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, zorder=0)
     axes.set_xlim(low, high)

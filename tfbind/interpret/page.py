@@ -16,12 +16,13 @@ PAGE = Template("""<!DOCTYPE html>
 <meta charset="utf-8">
 <title>$title</title>
 <style>
-body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 1240px; padding: 0 1em; }
+body { font: 14px/1.45 sans-serif; margin: 2em auto; max-width: 1240px; padding: 0 1em; }
 h1 { font-size: 1.4em; }
 h2 { font-size: 1.15em; margin-top: 2em; }
 img { display: block; width: 100%; max-width: 1200px; }
 table { border-collapse: collapse; }
-th, td { padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right; }
+th, td { padding: .2em .5em; border-bottom: 1px solid #ddd; text-align: right; }
+td { white-space: nowrap; }
 th:first-child, td:first-child, td.name { text-align: left; }
 </style>
 </head>
