@@ -132,8 +132,9 @@ def filters(
     A filter becomes a motif in two ways. By its weights: the negative ones are nothing, and every
     position is filled up evenly to the sum of the strongest. By its sites, as DeepBind does: its
     best place in each window of a bound bin, if it is over --threshold; each place on the genome
-    counts once, and its bases are counted. Both are compared with --motifs by TOMTOM; q is the
-    false discovery rate (Benjamini and Hochberg) over all filters and all known motifs.
+    counts once, and its bases are counted. Both are compared with --motifs by TOMTOM, with their
+    cores, as long even parts would be like any vague filter; q is the false discovery rate
+    (Benjamini and Hochberg) over all filters and all known motifs.
 
     Filters are ordered by influence, the most influential first: how much the output, before its
     activation, falls in bound bins when the filter's map is set to its mean everywhere (Basset's

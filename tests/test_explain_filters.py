@@ -17,9 +17,10 @@ import keras
 from conftest import Tfbind, ok, said
 from keras import layers
 
+from tfbind.channels import Sources
 from tfbind.contract import Contract, Geometry, Input
 from tfbind.errors import InputError, RequestError
-from tfbind.genome import base_codes
+from tfbind.genome import Genome, base_codes
 from tfbind.interpret.convolutions import convolutions
 from tfbind.interpret.filters import (
     BestSites,
@@ -34,13 +35,16 @@ from tfbind.interpret.learnt import Scan
 from tfbind.interpret.logos import aligned
 from tfbind.interpret.matches import best_matches, core, false_discovery_rates
 from tfbind.interpret.outputs import before_activation, task_of
-from tfbind.intervals import IntervalReader, Intervals
+from tfbind.interpret.windows import read_windows
+from tfbind.intervals import IntervalReader, Intervals, read_intervals
 from tfbind.meme import Counted, meme_text
 from tfbind.motifs import Motif, motifs_in, read_motifs
 from tfbind.networks import ARCHITECTURES
 from tfbind.networks.files import Network, save_network
 from tfbind.networks.heads import each, exclusive, members, nodes
 from tfbind.networks.layers import OneHot
+from tfbind.signal import Signal
+from tfbind.tiles import Stretches
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 
@@ -186,6 +190,29 @@ def test_overlapping_bins_on_both_strands_find_each_site_once() -> None:
     assert found.counts.tolist() == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]
     assert (scan.bound, scan.unbound) == (4, 1)
     assert len(scan.sample["sequence"]) == 2
+
+
+def test_windows_on_the_minus_strand_are_turned(data: Path) -> None:
+    vector = Input(
+        "cell", "expression", "float32", along="cell", features=("a", "b"), table={"K": (1.0, 2.0)}
+    )
+    contract = Contract(Geometry(300, 200, 50), (SEQUENCE, DNASE, vector), ("CTCF",))
+    fasta, bigwig = data / "hg19.chrX_cut.fa.gz", data / "K562.dnase.bw"
+    sources = Sources(Genome(fasta), {"dnase": Signal(bigwig)}, cell="K")
+    stretches = Stretches(contract.geometry, contract.inputs, sources)
+    with open(data / "K562.dnase.narrowPeak.gz", "rb") as stream:
+        peaks = read_intervals(stream, "peaks")
+    start = int(peaks.starts[3]) - 40
+    place = f"chrX {start} {start + 200} B ."
+    windows = read_windows(bed(f"{place} +", f"{place} -"), ["chrX"], contract, stretches)
+    plus, minus = windows["sequence"]
+    assert plus.tolist() == sources.genome.codes("chrX", start - 50, start + 250).tolist()
+    assert minus.tolist() == (3 - plus[::-1]).tolist()
+    plus, minus = windows["dnase"]
+    assert plus.std() > 0
+    assert (minus == plus[::-1]).all()
+    assert (plus != minus).any()
+    assert windows["cell"].tolist() == [[1, 2]] * 2
 
 
 def test_influence_is_what_the_output_loses() -> None:
