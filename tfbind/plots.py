@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +98,10 @@ def draw_curves(
 
 
 @contextmanager
-def figure_of(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
-    """Give a figure to draw, 100 pixels an inch, and write it."""
+def figure_of(
+    inches: tuple[float, float], path: str | Path | BinaryIO, kind: str
+) -> "Iterator[Figure]":
+    """Give a figure to draw, and write it: inches of 100 pixels, kind png, svg or pdf."""
     import matplotlib
     from matplotlib.figure import Figure
 

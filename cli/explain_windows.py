@@ -1,0 +1,167 @@
+"""Windows of labelled bins for the commands of `tfbind explain`, and what is told of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
+
+import typer
+
+from tfbind.errors import InputError, three
+
+from .inputs import default_cell, open_sources, signal_files
+from .keras_backend import load_keras
+from .places import Prefix
+from .run import wanted_files, wanted_signals
+from .streams import reading
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tfbind.channels.base import Array
+    from tfbind.contract import Contract
+    from tfbind.intervals import Intervals
+    from tfbind.networks.files import Network
+    from tfbind.tiles import BinCheck, Stretches
+
+WINDOWS = 256
+"""Windows that are read at a time."""
+
+BOUND, AMBIGUOUS = "B", b"A"
+
+NetworkFile = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file of tfbind train.")]
+Task = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The output to explain, where the network has several."),
+]
+Label = Annotated[
+    str,
+    typer.Option(
+        metavar="WORD",
+        help="What column 4 says of the bins to explain, such as B, sharp or broad; without a "
+        "column 4 all bins are.",
+    ),
+]
+
+
+class Windows(NamedTuple):
+    """A batch of bins, the genome's names of its contigs, their windows, and which are chosen."""
+
+    batch: "Intervals"
+    names: list[str]
+    inputs: "dict[str, Array]"
+    chosen: "npt.NDArray[np.bool_]"
+
+
+def opened(path: str) -> "Network":
+    """Read a network, quietly."""
+    load_keras()
+    from tfbind.networks.files import load_network
+
+    return load_network(path)
+
+
+def require_extra() -> None:
+    """Refuse to begin without the libraries that draw and compare motifs."""
+    for module in ("matplotlib", "logomaker", "memelite"):
+        if find_spec(module) is None:
+            raise InputError(
+                f"this needs {module}; install it with: pip install 'tfbind[train,explain]'"
+            )
+
+
+class Reading(NamedTuple):
+    """Options that say what windows are read from."""
+
+    fasta: str | None
+    signal: list[str] | None
+    channel: list[str] | None
+    cell: str | None
+    expression: str | None
+    alias: str | None
+    chr_prefix: Prefix
+    quiet: bool
+
+
+@contextmanager
+def windows_of(
+    bed: str,
+    contract: "Contract",
+    label: str,
+    given: Reading,
+) -> Iterator[Iterator[Windows]]:
+    """Open bins and what their windows are read from."""
+    from tfbind.tiles import BinCheck, Stretches
+
+    signals = signal_files(given.signal)
+    files = wanted_signals(contract, signals, given.quiet)
+    others = wanted_files(contract, given.channel, given.expression, quiet=given.quiet)
+    cell = given.cell or default_cell(signals)
+    with reading(bed, what="BINS") as (stream, path):
+        sources = open_sources(given.fasta, files, given.alias, given.chr_prefix, cell, others)
+        check = BinCheck(contract.geometry, sources, path, strands=contract.stranded)
+        stretches = Stretches(contract.geometry, contract.inputs, sources)
+        yield _read(stream, path, contract, label, check, stretches)
+
+
+def _read(
+    stream: BinaryIO,
+    path: str,
+    contract: "Contract",
+    label: str,
+    check: "BinCheck",
+    stretches: "Stretches",
+) -> Iterator[Windows]:
+    from tfbind.interpret.windows import read_windows
+    from tfbind.intervals import IntervalReader
+
+    others: dict[str, None] = {}
+    found = False
+    for batch in IntervalReader(stream, path):
+        for part in batch.parts(WINDOWS):
+            kept, names = check(_without_ambiguous(part, label))
+            chosen = with_label(kept, label, others)
+            if not len(kept):
+                continue
+            found = found or bool(chosen.any())
+            yield Windows(kept, names, read_windows(kept, names, contract, stretches), chosen)
+    if not found:
+        raise InputError(
+            f"has no bin with {label!r} in column 4, but {three(others)}; give --label WORD, or "
+            "bins without a column 4",
+            path=path,
+        )
+
+
+def _without_ambiguous(batch: "Intervals", label: str) -> "Intervals":
+    """Leave out bins that may be bound or not, where bound ones are asked for."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if label != BOUND or not batch.extra:
+        return batch
+    return batch.select(~np.asarray(pc.equal(batch.extra[0], AMBIGUOUS)))
+
+
+def with_label(batch: "Intervals", label: str, others: dict[str, None]) -> "npt.NDArray[np.bool_]":
+    """Tell which bins have a word in column 4; all have it where there is no such column.
+
+    Three other words are remembered in `others`, for a message.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if not batch.extra:
+        return np.ones(len(batch), bool)
+    chosen = np.asarray(pc.equal(batch.extra[0], label.encode()))
+    if len(others) < 4:
+        words = pc.unique(batch.extra[0]).to_pylist()
+        others |= {word.decode("utf-8", "replace"): None for word in words[:4]}
+    return chosen
+
+
+def data_of(bed: str) -> str:
+    """Name the bins in a title."""
+    return "bins of standard input" if bed == "-" else Path(bed).name
