@@ -11,6 +11,7 @@ from conftest import Tfbind, ok, said
 from tfbind.genome import Genome
 from tfbind.interpret.sequences import Apart, fasta_records
 from tfbind.intervals import IntervalReader, Intervals
+from tfbind.strands import stranded
 
 
 def bed(*lines: str) -> Intervals:
@@ -28,7 +29,7 @@ def genome(tmp_path: Path) -> Genome:
 
 
 def test_records(genome: Genome) -> None:
-    batch = bed("c 0 4 B . +", "c 4 8 B . -", "c 10 14 U . +")
+    batch = stranded(bed("c 0 4 B . +", "c 4 8 B . -", "c 10 14 U . +"), "bins")
     assert fasta_records(batch, ["c"], genome) == [
         b">c:0-4\nACGT\n",
         b">c:4-8(-)\nGGTT\n",

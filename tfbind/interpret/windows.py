@@ -13,7 +13,7 @@ from tfbind.tiles import Stretches
 
 
 def minus_of(batch: Intervals) -> npt.NDArray[np.bool_]:
-    """Tell which intervals are read on the reverse strand, shape (n,); none where it is not asked."""
+    """Tell which intervals are read on the reverse strand, shape (n,); by default none."""
     return np.zeros(len(batch), np.bool_) if batch.minus is None else batch.minus
 
 
