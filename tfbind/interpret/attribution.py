@@ -20,9 +20,9 @@ from tfbind.channels.base import Array
 from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN
 from tfbind.interpret.entrances import Entrance, parted
-from tfbind.interpret.outputs import weights_of
+from tfbind.interpret.logits import weights_of
 from tfbind.interpret.references import BASES, Reference, flat, seeded, shuffled
-from tfbind.interpret.rules import with_rules
+from tfbind.interpret.rules import stepped, with_rules
 from tfbind.networks.files import Network
 
 Floats = npt.NDArray[np.float32]
@@ -259,17 +259,12 @@ def _listed(found: Any) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
-STEPPED = ("Trees", "Rounded", "OnOpenBins")
-"""Layers that jump, and are flat between jumps."""
-
-
 def _require_slopes(body: keras.Model) -> None:
-    for layer in body.layers:
-        if type(layer).__name__ in STEPPED:
-            raise InputError(
-                f"has a layer {layer.name!r} of the kind {type(layer).__name__}, which jumps and "
-                "has no gradient; give --method mutagenesis"
-            )
+    for layer in stepped(body.layers):
+        raise InputError(
+            f"has a layer {layer.name!r} of the kind {type(layer).__name__}, which jumps and has "
+            "no gradient; give --method mutagenesis"
+        )
 
 
 def _of_places(entrance: Entrance, values: Array) -> Floats:

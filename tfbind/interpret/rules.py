@@ -17,6 +17,7 @@ N. ten Dijke's thesis gives it:
   players are.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -61,7 +62,8 @@ ELEMENTWISE = (
 )
 """Activations of one number each, by the names that Keras has for them."""
 
-ADVICE = "give --method gradient, integrated or mutagenesis"
+STEPPED = ("Trees", "Rounded", "OnOpenBins")
+"""Kinds of layers that jump, and are flat between jumps."""
 
 
 def with_rules(body: keras.Model, *, shared: bool) -> keras.Model:
@@ -85,7 +87,7 @@ def with_rules(body: keras.Model, *, shared: bool) -> keras.Model:
         At a layer that has no rule.
     """
     for layer in body.layers:
-        _require_rule(layer)
+        _require_rule(layer, body.layers)
 
     def call(layer: Any, *given: Any, **options: Any) -> Any:
         return _called(layer, given, options, shared=shared)
@@ -93,7 +95,7 @@ def with_rules(body: keras.Model, *, shared: bool) -> keras.Model:
     return keras.models.clone_model(body, clone_function=lambda layer: layer, call_function=call)
 
 
-def _require_rule(layer: Any) -> None:
+def _require_rule(layer: Any, all_layers: Sequence[Any]) -> None:
     kind = type(layer)
     known = kind in AFFINE or kind in (layers.ReLU, AtrousMaxPool, BothStrands)
     known = known or kind is layers.Activation
@@ -101,14 +103,24 @@ def _require_rule(layer: Any) -> None:
     if not known:
         raise InputError(
             f"has a layer {layer.name!r} of the kind {kind.__name__}, for which DeepLIFT has no "
-            f"rule; {ADVICE}"
+            f"rule; {_advice(all_layers)}"
         )
     activation = getattr(layer, "activation", None)
     if activation is not None and _name(activation) not in ELEMENTWISE:
         raise InputError(
             f"has the activation {_name(activation)} in the layer {layer.name!r}, for which "
-            f"DeepLIFT has no rule; {ADVICE}"
+            f"DeepLIFT has no rule; {_advice(all_layers)}"
         )
+
+
+def _advice(known: Sequence[Any]) -> str:
+    others = "mutagenesis" if stepped(known) else "gradient, integrated or mutagenesis"
+    return f"give --method {others}"
+
+
+def stepped(known: Sequence[Any]) -> list[Any]:
+    """Give the layers among others that have no gradient to speak of."""
+    return [layer for layer in known if type(layer).__name__ in STEPPED]
 
 
 def _name(activation: Any) -> str:
