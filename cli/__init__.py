@@ -18,6 +18,7 @@ from . import cut_sites as cut_sites_module
 from . import dream as dream_module
 from . import ensemble as ensemble_module
 from . import evaluate as evaluate_module
+from . import explain as explain_module
 from . import export as export_module
 from . import features as features_module
 from . import fetch as fetch_module
@@ -67,8 +68,9 @@ app.command("evaluate")(at_the_edge(evaluate_module.evaluate))
 app.command("calibrate")(at_the_edge(calibrate_module.calibrate))
 app.command("scan")(at_the_edge(scan_module.scan))
 app.command("shape")(at_the_edge(shape_module.shape))
+app.add_typer(explain_module.app)
 app.add_typer(dream_module.app)
-for commands in (app, dream_module.app):
+for commands in (app, explain_module.app, dream_module.app):
     for command in commands.registered_commands:
         command.cls = Command
 

@@ -15,6 +15,7 @@ TRAINING = tuple(
     f"tfbind.{name}"
     for name in (
         "networks",
+        "interpret",
         "training",
         "trained",
         "losses",

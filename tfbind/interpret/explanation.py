@@ -145,30 +145,40 @@ def _codes(
     return np.full(shape, UNKNOWN, np.uint8)
 
 
-def ascending(batches: Batches, path: str | Path, *, forward: bool) -> Batches:
-    """Pass batches on, and check that their bins may become a track.
-
-    Parameters
-    ----------
-    batches : iterable of (Intervals, names)
-    path : str or Path
-        For messages.
-    forward : bool
-        Refuse bins on the minus strand.
+def forward(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
+    """Pass batches on.
 
     Raises
     ------
     InputError
-        At a bin before another of its contig, at a contig that comes back, and at a bin on the
-        minus strand where that is refused.
+        At a bin on the minus strand, whose window tiles do not turn.
+    """
+    for batch, names in batches:
+        minus = minus_strand(batch)
+        if minus.any():
+            raise InputError(
+                "found a bin on the minus strand, which is explained in a window of its own; give "
+                "--windows",
+                path=path,
+                line=int(batch.numbers[np.argmax(minus)]),
+            )
+        yield batch, names
+
+
+def ascending(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
+    """Pass batches on.
+
+    Raises
+    ------
+    InputError
+        At a bin that begins before another of its contig, or behind those of another contig.
     """
     seen: dict[str, int] = {}
     last = ""
     for batch, names in batches:
         for contig, run in batch.runs():
-            before = seen.get(contig, 0)
-            steps = np.diff(batch.starts[run], prepend=before)
-            back = np.flatnonzero(steps < 0)
+            starts = batch.starts[run]
+            back = np.flatnonzero(np.diff(starts, prepend=seen.get(contig, 0)) < 0)
             if len(back) or (contig in seen and contig != last):
                 index = run.start + (int(back[0]) if len(back) else 0)
                 raise InputError(
@@ -177,18 +187,13 @@ def ascending(batches: Batches, path: str | Path, *, forward: bool) -> Batches:
                     path=path,
                     line=int(batch.numbers[index]),
                 )
-            seen[contig], last = int(batch.starts[run][-1]), contig
-        minus = minus_strand(batch)
-        if forward and minus.any():
-            raise InputError(
-                "found a bin on the minus strand, which scanning does not turn; give --windows",
-                path=path,
-                line=int(batch.numbers[np.argmax(minus)]),
-            )
+            seen[contig], last = int(starts[-1]), contig
         yield batch, names
 
 
-def cut(batches: Batches, contract: Contract, stretches: Stretches, path: str | Path) -> Iterator[Tile]:
+def cut(
+    batches: Batches, contract: Contract, stretches: Stretches, path: str | Path
+) -> Iterator[Tile]:
     """Cut bins into tiles to explain."""
     return cut_tiles(batches, stretches, contract.geometry, BINS_A_TILE, (), path)
 
@@ -240,14 +245,14 @@ class Sum:
     bins : int
     stretch : Stretch
         Its columns are those of `columns_of`.
-    outputs, reference_outputs : float
-        Likewise summed.
+    total, difference : float
+        All contributions, those of vectors too, and the outputs less those of the reference.
     """
 
     bins: int
     stretch: Stretch
-    outputs: float
-    reference_outputs: float
+    total: float
+    difference: float
 
 
 def summed_tiles(
@@ -270,12 +275,9 @@ def summed_tiles(
                 columns[i],
             )
             wanted = tile.weights > 0
-            yield Sum(
-                int(wanted.sum()),
-                stretch,
-                float(found.outputs[i][wanted].sum(dtype=np.float64)),
-                float(found.reference_outputs[i % len(found.reference_outputs)][wanted].sum(dtype=np.float64)),
-            )
+            change = (found.outputs - found.reference_outputs)[i][wanted]
+            total = sum(one[i].sum(dtype=np.float64) for one in found.contributions.values())
+            yield Sum(int(wanted.sum()), stretch, float(total), float(change.sum(dtype=np.float64)))
 
 
 def _alike(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
@@ -322,12 +324,10 @@ def columns_of(
         The inputs of `names_along`, 0 for one without contributions; then the hypothetical ones of
         A, C, G and T of the first sequence, if there is one.
     """
-    some = next(iter(contributions.values()))
-    shape = next((v.shape for n, v in contributions.items() if n in names_along(contract)), some.shape)
-    parts = [
-        contributions.get(name, np.zeros(shape, np.float32))[..., None]
-        for name in names_along(contract)
-    ]
+    names = names_along(contract)
+    shape = next(contributions[name].shape for name in names if name in contributions)
+    none = np.zeros(shape, np.float32)
+    parts = [contributions.get(name, none)[..., None] for name in names]
     return np.concatenate([*parts, *list(hypothetical.values())[:1]], axis=-1)
 
 
