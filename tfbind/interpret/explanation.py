@@ -5,7 +5,7 @@ that direction.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pathlib import Path
 
@@ -194,8 +194,9 @@ def ascending(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, l
 def cut(
     batches: Batches, contract: Contract, stretches: Stretches, path: str | Path
 ) -> Iterator[Tile]:
-    """Cut bins into tiles to explain."""
-    return cut_tiles(batches, stretches, contract.geometry, BINS_A_TILE, (), path)
+    """Cut bins into tiles to explain, whatever stands in their further columns."""
+    bare = ((replace(batch, extra=()), names) for batch, names in batches)
+    return cut_tiles(bare, stretches, contract.geometry, BINS_A_TILE, (), path)
 
 
 def explained_tiles(

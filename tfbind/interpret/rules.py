@@ -198,30 +198,31 @@ def _tied(value: Any, change: Any) -> Any:
     return ops.stop_gradient(value) + change
 
 
-def _highest(windows: Any, rule: _Rule) -> Any:
-    """Give the maxima over axis 2 of (batch, rows, places, channels), with equation 38's multiplier.
+def _highest(rows: Any, places: Any, apart: Any, count: int, rule: _Rule) -> Any:
+    """Give maxima over rows of (batch, rows, channels), with the multiplier of equation 38.
 
-    Multipliers are 0 but at one place of each maximum.
+    Maximum i is that over the rows places[i] + k * apart for k < count; only the multiplier of one
+    of them is not 0.
     """
-    given, reference = rule.parted(windows)
-    reference = ops.stop_gradient(reference)
-    still = ops.stop_gradient(given)
-    after, before = ops.max(still, axis=2), ops.max(reference, axis=2)
-    places = ops.reshape(ops.arange(windows.shape[2]), (1, 1, -1, 1))
-    first, of_reference = (
-        ops.equal(ops.expand_dims(ops.cast(ops.argmax(some, axis=2), "int32"), 2), places)
-        for some in (still, reference)
-    )
-    there = ops.sum(ops.where(first, reference, 0.0), axis=2)
+    still = ops.stop_gradient(rows)
+    index = ops.expand_dims(places, 1) + ops.expand_dims(ops.arange(count) * apart, 0)
+    shape = (ops.shape(rows)[0], ops.shape(places)[0], count, rows.shape[-1])
+    windows = ops.reshape(ops.take(still, ops.reshape(index, (-1,)), axis=1), shape)
+    after, before = rule.parted(ops.max(windows, axis=2))
+    highest = ops.cast(ops.argmax(windows, axis=2), "int32") * apart
+    first, of_reference = rule.parted(highest + ops.reshape(places, (1, -1, 1)))
+    given, reference = rule.parted(rows)
+    reference = ops.stop_gradient(reference) + ops.zeros_like(given)
+    of_reference = of_reference + ops.zeros_like(first)
+    there = ops.take_along_axis(reference, first, axis=1)
     alike = there >= before - NEAR * (1 + ops.abs(before))
-    own = ops.expand_dims(ops.logical_or(alike, after > before), 2)
-    taken = ops.cast(ops.where(own, first, of_reference), still.dtype)
-    difference = ops.sum(taken * (still - reference), axis=2)
+    taken = ops.where(ops.logical_or(alike, after > before), first, of_reference)
+    winner = ops.take_along_axis(given, taken, axis=1)
+    difference = ops.stop_gradient(winner) - ops.take_along_axis(reference, taken, axis=1)
     near = ops.abs(difference) < NEAR
     slope = (after - before) / ops.where(near, 1.0, difference)
     slope = ops.where(alike, 1.0, ops.where(near, 0.0, slope))
-    change = ops.sum(taken * ops.expand_dims(slope, 2) * _alone(given), axis=2)
-    return ops.concatenate([_tied(after, change), before], axis=0)
+    return ops.concatenate([_tied(after, slope * _alone(winner)), before], axis=0)
 
 
 class Pooled(_Rule):
@@ -239,14 +240,9 @@ class Pooled(_Rule):
 
     def call(self, rows: Any) -> Any:
         """Pool rows of shape (batch, rows, channels)."""
-        pool, shape = self.pool, ops.shape(rows)
-        count = (shape[1] - (pool.pool - 1) * pool.gap - 1) // pool.step + 1
-        firsts = ops.expand_dims(ops.arange(count) * pool.step, 1)
-        index = firsts + ops.expand_dims(ops.arange(pool.pool) * pool.gap, 0)
-        taken = ops.take(rows, ops.reshape(index, (-1,)), axis=1)
-        return _highest(
-            ops.reshape(taken, (shape[0], count, pool.pool, rows.shape[-1])), self
-        )
+        pool = self.pool
+        count = (ops.shape(rows)[1] - (pool.pool - 1) * pool.gap - 1) // pool.step + 1
+        return _highest(rows, ops.arange(count) * pool.step, pool.gap, pool.pool, self)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Count the pools."""
@@ -269,7 +265,9 @@ class BetterStrand(_Rule):
     def call(self, rows: Any) -> Any:
         """Slide both matrices of each motif."""
         matrices = (self.strands.forward, self.strands.reverse)
-        return _highest(ops.stack([ops.conv(rows, one) for one in matrices], axis=2), self)
+        scores = [ops.conv(rows, one) for one in matrices]
+        count = ops.shape(scores[0])[1]
+        return _highest(ops.concatenate(scores, axis=1), ops.arange(count), count, 2, self)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Count the places."""
