@@ -22,6 +22,7 @@ from .explained import (
     bins_of,
     method_of,
     opened,
+    reference_of,
 )
 from .options import (
     Alias,
@@ -141,8 +142,10 @@ def attribute(
     began = time.monotonic()
     network = opened(model, threads)
     from tfbind.interpret.explanation import names_along
+    from tfbind.interpret.logits import chosen_task
 
     contract = network.contract
+    chosen = chosen_task(contract.tasks, task)
     known = names_along(contract)
     files = Files(output, tracks_asked(track, output, known), table, force)
     files.check()
@@ -162,9 +165,11 @@ def attribute(
         ) as bins,
         ExitStack() as stack,
     ):
-        explainer = method_of(network, model, asked, bins, quiet=quiet)
+        explainer = method_of(
+            network, model, chosen, asked, reference_of(asked, bins, quiet=quiet)
+        )
         rows = Rows(stack, files) if files.rows else None
-        sinks = _sinks(stack, files, bins, known, _head(model, asked, bins))
+        sinks = _sinks(stack, files, bins, known, _head(model, chosen, asked, bins))
         tally = Tally(stack.enter_context(progress("explain", "bins", total=None, quiet=quiet)))
         done = Done(tally)
         alone = windows or not contract.scans or shuffles is not None
@@ -266,7 +271,7 @@ def _means(rows: "Iterator[Explained]", bins: Bins, *, wanted: bool) -> "Iterato
     yield from covering.end()
 
 
-def _head(model: str, asked: Asked, bins: Bins) -> bytes:
+def _head(model: str, task: str, asked: Asked, bins: Bins) -> bytes:
     """Say what the numbers are of."""
     import tfbind
 
@@ -276,7 +281,7 @@ def _head(model: str, asked: Asked, bins: Bins) -> bytes:
         f"version={tfbind.__version__}",
         f"model={Path(model).name}",
         f"method={asked.method}",
-        *([] if asked.task is None else [f"task={asked.task}"]),
+        f"task={task}",
         f"genome={Path(bins.sources.genome.path).name}",
         *(f"signal:{name}={Path(one.path).name}" for name, one in signals),
     ]

@@ -3,6 +3,7 @@
 import typer
 
 from .attribute import attribute
+from .average import average
 from .edge import at_the_edge
 
 app = typer.Typer(
@@ -23,3 +24,4 @@ app = typer.Typer(
 )
 
 app.command("attribute")(at_the_edge(attribute))
+app.command("average")(at_the_edge(average))

@@ -155,18 +155,15 @@ def opened(path: str, threads: int | None) -> "Network":
 
 
 def method_of(
-    network: "Network", path: str, asked: Asked, bins: Bins, *, quiet: bool
+    network: "Network", path: str, task: str, asked: Asked, reference: "Reference"
 ) -> "Attributor | Mutagenesis":
     """Make ready what explains a task of a network."""
     from tfbind.interpret.attribution import Attributor
-    from tfbind.interpret.logits import chosen_task
     from tfbind.interpret.mutagenesis import Mutagenesis
 
-    task = chosen_task(network.contract.tasks, asked.task)
     try:
         if asked.method == "mutagenesis":
             return Mutagenesis(network, task)
-        reference = reference_of(asked, bins, quiet=quiet)
         return Attributor(network, task, asked.method, reference, asked.steps)
     except InputError as error:
         if error.path is not None or type(error) is not InputError:

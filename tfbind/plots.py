@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def draw_curves(
     title : str
         A line above both.
     """
-    with _figure((12, 5.6), path, kind) as figure:
+    with figure_of((12, 5.6), path, kind) as figure:
         left, right = figure.subplots(1, 2)
         figure.suptitle(title or "Scores against labels", fontsize=12)
         _precision_recall(left, ranking, metrics)
@@ -98,8 +98,10 @@ def draw_curves(
 
 
 @contextmanager
-def _figure(inches: tuple[float, float], path: str | Path, kind: str) -> "Iterator[Figure]":
-    """Give a figure to draw, and write it."""
+def figure_of(
+    inches: tuple[float, float], path: str | Path | BinaryIO, kind: str
+) -> "Iterator[Figure]":
+    """Give a figure to draw, and write it: inches of 100 pixels, kind png, svg or pdf."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -162,7 +164,7 @@ def draw_reliability(
     path, kind, title
         As `draw_curves` takes them.
     """
-    with _figure((12, 7.6), path, kind) as figure:
+    with figure_of((12, 7.6), path, kind) as figure:
         panels = figure.subplots(2, 2, sharex="col", height_ratios=[3, 1])
         bins = int(reliability.ranges.bins.sum())
         figure.suptitle(

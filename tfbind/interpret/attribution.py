@@ -91,7 +91,7 @@ class Attributor:
         self._fed = [spec.name for spec in contract.fed]
         self._reference = reference
         self._absolute = method == "gradient"
-        weights = weights_of(parts.mark, contract.tasks, task)
+        weights = weights_of(parts.mark, parts.body.output.shape[-1], contract.tasks, task)
         shared = reference.kind == "flat"
         if method == "deeplift":
             self._multipliers = _deeplift(with_rules(parts.body, shared=shared), weights, shared)

@@ -105,4 +105,8 @@ def _of_kind(model: keras.Model, kind: type[keras.layers.Layer]) -> list[Any]:
 
 
 def _input_of(layer: Any) -> str:
-    return str(layer.input.name)
+    """Name the network's end that a layer reads, through layers of one input."""
+    end = layer.input
+    while not isinstance(end._keras_history.operation, keras.layers.InputLayer):
+        end = end._keras_history.operation.input
+    return str(end.name)

@@ -25,7 +25,9 @@ def chosen_task(tasks: Sequence[str], wanted: str | None) -> str:
     return tasks[0] if wanted is None else wanted
 
 
-def weights_of(mark: Learnt, tasks: Sequence[str], task: str) -> npt.NDArray[np.float32]:
+def weights_of(
+    mark: Learnt, columns: int, tasks: Sequence[str], task: str
+) -> npt.NDArray[np.float32]:
     """Say how the number that is explained is summed of what the loss sees.
 
     Of a task with a sigmoid that is its logit. Of a task with nodes it is the logit of bound minus
@@ -36,6 +38,8 @@ def weights_of(mark: Learnt, tasks: Sequence[str], task: str) -> npt.NDArray[np.
     Parameters
     ----------
     mark : Learnt
+    columns : int
+        Of what the loss sees.
     tasks : sequence of str
         Of the contract.
     task : str
@@ -44,15 +48,8 @@ def weights_of(mark: Learnt, tasks: Sequence[str], task: str) -> npt.NDArray[np.
     Returns
     -------
     ndarray, shape (columns,), float32
-        One for each column of what the loss sees.
     """
     place = list(tasks).index(task)
-    columns = {
-        "each": len(tasks),
-        "nodes": len(tasks) * mark.count,
-        "exclusive": 1 + len(tasks),
-        "members": len(tasks) * mark.count,
-    }[mark.kind]
     weights = np.zeros(columns, np.float32)
     match mark.kind:
         case "each":
@@ -60,8 +57,8 @@ def weights_of(mark: Learnt, tasks: Sequence[str], task: str) -> npt.NDArray[np.
         case "nodes":
             last = place * mark.count + mark.count - 1
             weights[last - 1 : last + 1] = -1, 1
-        case "exclusive":
-            weights[1 + place] = 1
+        case "exclusive":  # the class of none may come first, and be no task
+            weights[columns - len(tasks) + place] = 1
         case "members":
             weights[place :: len(tasks)] = 1 / mark.count
     return weights

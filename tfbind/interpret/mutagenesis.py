@@ -48,7 +48,7 @@ class Mutagenesis:
         self._whole = {spec.name for spec in contract.fed if spec.along == "cell"}
         self.sequence = _sequence(contract)
         learnt, mark = learnt_of(network.model)
-        weights = weights_of(mark, contract.tasks, task)
+        weights = weights_of(mark, learnt.output.shape[-1], contract.tasks, task)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
         def run(prepared: Mapping[str, Array]) -> Array:
