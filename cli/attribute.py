@@ -165,9 +165,7 @@ def attribute(
         ) as bins,
         ExitStack() as stack,
     ):
-        explainer = method_of(
-            network, model, chosen, asked, reference_of(asked, bins, quiet=quiet)
-        )
+        explainer = method_of(network, model, chosen, asked, reference_of(asked, bins, quiet=quiet))
         rows = Rows(stack, files) if files.rows else None
         sinks = _sinks(stack, files, bins, known, _head(model, chosen, asked, bins))
         tally = Tally(stack.enter_context(progress("explain", "bins", total=None, quiet=quiet)))
@@ -247,9 +245,7 @@ def _explained(
         tiles = ways.cut(forward, bins.contract, bins.stretches, bins.name)
         rows = ways.explained_tiles(tiles, explainer, bins.contract)
     else:
-        made = ways.explained_windows(
-            batches, ways.by(explainer), bins.contract, bins.stretches
-        )
+        made = ways.explained_windows(batches, ways.by(explainer), bins.contract, bins.stretches)
         rows = (explained for _, explained in made)
     for one in rows:
         total = sum(values.sum(1, dtype=np.float64) for values in one.contributions.values())

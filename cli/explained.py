@@ -1,4 +1,4 @@
-"""What the commands of `tfbind explain` open: a network, bins and what their windows are read from."""
+"""What the commands of `tfbind explain` open: a network, and bins with what they are read from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -94,11 +94,13 @@ class Attributor:
         weights = weights_of(parts.mark, parts.body.output.shape[-1], contract.tasks, task)
         shared = reference.kind == "flat"
         if method == "deeplift":
-            self._multipliers = _deeplift(with_rules(parts.body, shared=shared), weights, shared)
+            self._multipliers = deeplift(
+                with_rules(parts.body, shared=shared), weights, shared=shared
+            )
         else:
             _require_slopes(parts.body)
             points = 1 if method == "gradient" else steps
-            self._multipliers = _integrated(
+            self._multipliers = integrated(
                 parts.body, weights, points, from_reference=method == "integrated"
             )
 
@@ -176,7 +178,18 @@ Multipliers = Callable[
 """From what enters, references and weights of bins to multipliers and outputs of both."""
 
 
-def _deeplift(body: keras.Model, weights: Array, shared: bool) -> Multipliers:
+def deeplift(body: keras.Model, weights: Array, *, shared: bool) -> Multipliers:
+    """Give what finds DeepLIFT's multipliers.
+
+    Parameters
+    ----------
+    body : keras.Model
+        As `rules.with_rules` gives it.
+    weights : ndarray, shape (columns,)
+        Of what it gives, in the number that is explained.
+    shared : bool
+        As in `with_rules`: references have a batch of one.
+    """
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -195,10 +208,14 @@ def _deeplift(body: keras.Model, weights: Array, shared: bool) -> Multipliers:
     def multipliers(
         given: Sequence[Array], references: Sequence[Array], weighed: Array
     ) -> tuple[list[Floats], Floats, Floats]:
-        slopes, outputs, before = run(list(given), list(references), weighed)
+        slopes, outputs, before = run(_tensors(given), _tensors(references), weighed)
         return [one.numpy() for one in slopes], outputs.numpy(), before.numpy()
 
     return multipliers
+
+
+def _tensors(arrays: Sequence[Array]) -> list[Any]:
+    return [keras.ops.convert_to_tensor(one) for one in arrays]
 
 
 def _alike(reference: Any, given: Any, shared: bool) -> Any:
@@ -210,9 +227,10 @@ def _alike(reference: Any, given: Any, shared: bool) -> Any:
     return tf.broadcast_to(reference, tf.concat([batch, shape[1:]], 0))
 
 
-def _integrated(
+def integrated(
     body: keras.Model, weights: Array, steps: int, *, from_reference: bool
 ) -> Multipliers:
+    """Give what finds the mean gradient on the way from the reference, or the gradient itself."""
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -227,20 +245,20 @@ def _integrated(
         given: Sequence[Array], references: Sequence[Array], weighed: Array
     ) -> tuple[list[Floats], Floats, Floats]:
         if not from_reference:
-            found, outputs = slopes(list(given), weighed)
+            found, outputs = slopes(_tensors(given), weighed)
             return [one.numpy() for one in found], outputs.numpy(), np.zeros_like(outputs)
         total = [np.zeros(one.shape, np.float64) for one in given]
         for step in range(steps):
             share = np.float32((step + 0.5) / steps)
             there = [r + share * (x - r) for x, r in zip(given, references, strict=True)]
-            for sum_, one in zip(total, slopes(there, weighed)[0], strict=True):
+            for sum_, one in zip(total, slopes(_tensors(there), weighed)[0], strict=True):
                 sum_ += one.numpy()
         ends = [
             [np.broadcast_to(r, x.shape) for x, r in zip(given, references, strict=True)],
             list(given),
         ]
         before, outputs = (_plain(body, one, weights) for one in ends)
-        return [np.float32(one / steps) for one in total], outputs, before
+        return [(one / steps).astype(np.float32) for one in total], outputs, before
 
     return multipliers
 
@@ -280,8 +298,7 @@ def _mean(parts: Sequence[Attribution]) -> Attribution:
     """Average over references."""
 
     def mean(arrays: Sequence[Floats]) -> Floats:
-        found: Floats = np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32)
-        return found
+        return np.asarray(np.mean(arrays, axis=0, dtype=np.float64), np.float32)
 
     return Attribution(
         {name: mean([one.contributions[name] for one in parts]) for name in parts[0].contributions},

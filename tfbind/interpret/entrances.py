@@ -86,9 +86,7 @@ def parted(model: keras.Model, contract: Contract) -> Parted:
         elif isinstance(channel(spec).graph, Lookup):
             layer = kmers.pop(0)
             before = (layer.width - 1) // 2
-            entrances.append(
-                Entrance(spec.name, "kmers", spec, before, layer.width - 1 - before)
-            )
+            entrances.append(Entrance(spec.name, "kmers", spec, before, layer.width - 1 - before))
             tensors.append(layer.output)
     body = keras.Model(tensors, model.get_layer(LEARNT).output)
     return Parted(tuple(entrances), keras.Model(model.inputs, tensors), body, mark)

@@ -6,7 +6,6 @@ that direction.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
 from pathlib import Path
 
 import numpy as np

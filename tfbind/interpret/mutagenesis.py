@@ -5,6 +5,7 @@ again for it holds these bins and no others: what they share is computed once fo
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ class Mutagenesis:
         weights = weights_of(mark, learnt.output.shape[-1], contract.tasks, task)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def run(prepared: Mapping[str, Array]) -> Array:
+        def run(prepared: Mapping[str, Array]) -> Any:
             return keras.ops.sum(learnt(prepared, training=False) * weights, axis=-1)
 
         self._run = run

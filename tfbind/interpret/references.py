@@ -139,7 +139,7 @@ def _last_steps(
         walk: dict[int, int] = {}
         here = begin
         while here != end and here not in last:
-            walk[here] = steps[here][random.integers(len(steps[here]))]
+            walk[here] = steps[here][int(random.integers(len(steps[here])))]
             here = walk[here]
         here = begin
         while here != end and here not in last:

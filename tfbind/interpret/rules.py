@@ -286,9 +286,7 @@ class Product(_Rule):
             [_tied(one * other, change), ops.stop_gradient(one_before * other_before)], axis=0
         )
 
-    def compute_output_shape(
-        self, shapes: list[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
+    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Take the shape that both are brought to."""
         one, other = shapes
         return tuple(other[i] if size == 1 else size for i, size in enumerate(one))

@@ -43,4 +43,6 @@ def table_lines(bases: Bases) -> bytes:
     """Write a line a base."""
     starts = bases.start + np.arange(len(bases.codes))
     columns = [np.ascontiguousarray(column) for column in bases.means.T]
-    return bed_lines(bases.contig, starts, starts + 1, LETTERS.take(pa.array(bases.codes)), *columns)
+    return bed_lines(
+        bases.contig, starts, starts + 1, LETTERS.take(pa.array(bases.codes)), *columns
+    )
