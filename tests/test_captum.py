@@ -18,6 +18,7 @@ from tfbind.networks.layers import AtrousMaxPool, BinRows
 
 GOLDEN = Path(__file__).parent / "golden" / "captum.npz"
 
+
 @pytest.fixture(scope="module")
 def golden() -> dict[str, npt.NDArray[Any]]:
     with np.load(GOLDEN) as archive:

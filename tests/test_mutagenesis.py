@@ -49,7 +49,9 @@ def one_by_one(
                 codes = alone["sequence"].copy()
                 known = codes[0, place] < 4
                 codes[0, place] = base if known else 4
-                found[bin_, place, base] = method.outputs(alone | {"sequence": codes})[0, 0] - before
+                found[bin_, place, base] = (
+                    method.outputs(alone | {"sequence": codes})[0, 0] - before
+                )
     return found
 
 
