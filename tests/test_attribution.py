@@ -12,7 +12,7 @@ from keras import layers, ops
 from small_networks import SIZES, fed, small
 
 from tfbind.errors import InputError, RequestError
-from tfbind.interpret.attribution import Attributor, deeplift
+from tfbind.interpret.attribution import Attributor, Method, deeplift
 from tfbind.interpret.logits import chosen_task, weights_of
 from tfbind.interpret.references import Reference, background, zeros
 from tfbind.interpret.rules import with_rules
@@ -37,7 +37,7 @@ def multipliers(body: keras.Model, given: Any, reference: Any) -> npt.NDArray[np
     """Give the multipliers of a network of one output for one input."""
     given, reference = (np.array([one], np.float32) for one in (given, reference))
     found = deeplift(with_rules(body, shared=True), np.ones(1, np.float32), shared=True)
-    return found([given], [reference], np.ones((1, 1), np.float32))[0][0][0]
+    return np.asarray(found([given], [reference], np.ones((1, 1), np.float32))[0][0][0])
 
 
 def test_the_saturated_toy_of_equation_25_gives_a_half_to_each() -> None:
@@ -123,8 +123,9 @@ def output(network: Network, feeds: Any, task: str) -> npt.NDArray[np.float32]:
 def test_the_contribution_of_a_base_is_its_hypothetical_one() -> None:
     network = small("shallow")
     feeds = fed(network, 2)
-    for method in ("deeplift", "gradient", "integrated"):
-        found = Attributor(network, "a", method, BACKGROUND, 3)(feeds, np.ones((2, 1)), [])  # type: ignore[arg-type]
+    methods: tuple[Method, ...] = ("deeplift", "gradient", "integrated")
+    for method in methods:
+        found = Attributor(network, "a", method, BACKGROUND, 3)(feeds, np.ones((2, 1)), [])
         codes = feeds["sequence"][1].astype(int)
         there = np.take_along_axis(found.hypothetical["sequence"][1], codes[:, None], 1)[:, 0]
         np.testing.assert_allclose(there, found.contributions["sequence"][1], atol=1e-6)
@@ -197,7 +198,7 @@ def test_an_activation_that_mixes_values_is_refused() -> None:
 
 def test_outputs_are_those_before_the_activation() -> None:
     def weights(kind: Any, columns: int, count: int = 1) -> list[float]:
-        return weights_of(Learnt(kind, count), columns, ("a", "b"), "b").tolist()
+        return list(weights_of(Learnt(kind, count), columns, ("a", "b"), "b"))
 
     assert weights("each", 2) == [0, 1]
     assert weights("nodes", 6, 3) == [0, 0, 0, 0, -1, 1]

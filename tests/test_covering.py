@@ -66,7 +66,7 @@ def test_a_track_needs_order(text: str, line: str) -> None:
 def test_tiles_refuse_the_minus_strand() -> None:
     text = b"x\t5\t6\ta\t0\t+\nx\t7\t8\ta\t0\t-\n"
     batches = ((one, list(one.contigs)) for one in IntervalReader(io.BytesIO(text), "a"))
-    with pytest.raises(InputError, match="line 2: found a bin on the minus strand.*--windows"):
+    with pytest.raises(InputError, match=r"line 2: found a bin on the minus strand.*--windows"):
         list(forward(batches, "a"))
 
 

@@ -23,7 +23,7 @@ FIRST, APART = 48_000_000, 40_000
 BACKGROUND = (0.3, 0.2, 0.2, 0.3)
 
 
-class Net(nn.Module):
+class Net(nn.Module):  # type: ignore[misc]
     """A convolution, a rectifier, a max-pool if it is wider than 1, two dense layers."""
 
     def __init__(self, pool: int) -> None:
