@@ -12,7 +12,7 @@ from tfbind.errors import InputError
 from .inputs import default_cell, open_sources, signal_files
 from .keras_backend import load_keras
 from .places import Prefix
-from .progress import advancing, progress, say
+from .progress import Tally, advancing, progress, say
 from .run import wanted_files, wanted_signals
 from .streams import STDIN_NAMES, on_disk, reading
 
@@ -149,8 +149,15 @@ def bins_of(
 def opened(path: str, threads: int | None) -> "Network":
     """Read a network, quietly."""
     load_keras(threads=threads)
+    import keras
+
     from tfbind.networks.files import load_network
 
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"explaining takes gradients with TensorFlow, found KERAS_BACKEND="
+            f"{keras.backend.backend()}; unset KERAS_BACKEND"
+        )
     return load_network(path)
 
 
@@ -205,11 +212,16 @@ def _counted(bins: Bins, *, quiet: bool) -> list[float]:
 
     sequences = [spec for spec in bins.contract.inputs if spec.source == "sequence"]
     stretches = Stretches(bins.contract.geometry, sequences, bins.sources)
+    seen = Tally(lambda amount, note="": None)
     with progress("count bases", "bins", total=None, quiet=quiet) as advance:
         batches = advancing(bins.read(), advance, lambda one: len(one[0]))
         tiles = cut(batches, bins.contract, stretches, bins.name)
-        counts = counted(tile.inputs[sequences[0].name] for tile in tiles)
+        counts = counted(
+            tile.inputs[sequences[0].name] for tile in advancing(tiles, seen, lambda one: one.bins)
+        )
     bins.check.skipped = bins.check.zeroed = 0  # they are read again, and told then
+    if not seen.total:  # no bins, which are explained all the same
+        return [0.25] * 4
     if not counts.sum():
         raise InputError(
             "holds no bin with a known base under its window to count the background by; give "

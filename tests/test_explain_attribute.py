@@ -71,6 +71,26 @@ def test_tracks_and_table_are_the_means_of_the_rows(
         assert float(line[4]) == pytest.approx(float(line[6 + "ACGT".index(line[3])]), abs=1e-6)
 
 
+def test_contributions_sum_to_the_difference_in_each_of_a_thousand_windows(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    starts = range(47_000_000, 49_000_000, 2000)
+    bins = "".join(f"chrX\t{start}\t{start + 200}\n" for start in starts)
+    explain(tfbind, trained, "attribute", trained.keras, "-o", tmp_path / "rows.npz", stdin=bins)
+    with np.load(tmp_path / "rows.npz") as rows:
+        total = rows["contributions.sequence"].sum(1, dtype=float)
+        total += rows["contributions.dnase"].sum(1, dtype=float)
+        change = rows["output"] - rows["reference_output"]
+    assert len(total) == 1000
+    np.testing.assert_allclose(total, change, rtol=0, atol=1e-4)
+    assert np.abs(change).max() > 0.1
+
+
+def test_no_bins_give_no_track(tfbind: Tfbind, trained: Trained) -> None:
+    text = explain(tfbind, trained, "attribute", trained.keras, "--threads", "1").decode()
+    assert [line[0] for line in text.splitlines()] == ["#"]
+
+
 @pytest.mark.parametrize(
     ("method", "more"), [("gradient", []), ("mutagenesis", []), ("deeplift", ["--shuffles", "2"])]
 )

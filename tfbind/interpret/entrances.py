@@ -14,6 +14,7 @@ import keras
 from tfbind.channels import channel
 from tfbind.channels.base import Lookup
 from tfbind.contract import Contract, Input
+from tfbind.errors import InputError
 from tfbind.networks.heads import LEARNT, Learnt, learnt_of
 from tfbind.networks.layers import KmerRows, OneHot
 
@@ -65,7 +66,13 @@ class Parted:
 
 
 def parted(model: keras.Model, contract: Contract) -> Parted:
-    """Part a network at its entrances; weights are shared with it."""
+    """Part a network at its entrances; weights are shared with it.
+
+    Raises
+    ------
+    InputError
+        If bases enter by a layer that is none of them.
+    """
     learnt, mark = learnt_of(model)
     fed = {spec.name: end for spec, end in zip(contract.fed, _ends(model, contract), strict=True)}
     one_hot = {_input_of(layer): layer.output for layer in _of_kind(learnt, OneHot)}
@@ -88,7 +95,13 @@ def parted(model: keras.Model, contract: Contract) -> Parted:
             before = (layer.width - 1) // 2
             entrances.append(Entrance(spec.name, "kmers", spec, before, layer.width - 1 - before))
             tensors.append(layer.output)
-    body = keras.Model(tensors, model.get_layer(LEARNT).output)
+    try:
+        body = keras.Model(tensors, model.get_layer(LEARNT).output)
+    except ValueError as error:
+        raise InputError(
+            "reads its bases in another way than by one-hot rows, motifs and k-mers, and so has no "
+            "gradient; give --method mutagenesis"
+        ) from error
     return Parted(tuple(entrances), keras.Model(model.inputs, tensors), body, mark)
 
 
