@@ -192,7 +192,10 @@ def deeplift(body: keras.Model, weights: Array, *, shared: bool) -> Multipliers:
     """
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    given_ends, weights_end = _ends(body)
+    reference_ends = [tf.TensorSpec([None] * len(one.shape)) for one in given_ends]
+
+    @tf.function(input_signature=[given_ends, reference_ends, weights_end])  # type: ignore[untyped-decorator]
     def run(given: Any, references: Any, weighed: Any) -> Any:
         batch = tf.shape(weighed)[0]
         with tf.GradientTape() as tape:
@@ -214,6 +217,14 @@ def deeplift(body: keras.Model, weights: Array, *, shared: bool) -> Multipliers:
     return multipliers
 
 
+def _ends(body: keras.Model) -> list[Any]:
+    """Say what a graph takes, of any batch and length, so that it is traced once."""
+    import tensorflow as tf
+
+    given = [tf.TensorSpec((None, *end.shape[1:])) for end in body.inputs]
+    return [given, tf.TensorSpec((None, None))]
+
+
 def _tensors(arrays: Sequence[Array]) -> list[Any]:
     return [keras.ops.convert_to_tensor(one) for one in arrays]
 
@@ -233,7 +244,7 @@ def integrated(
     """Give what finds the mean gradient on the way from the reference, or the gradient itself."""
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=_ends(body))  # type: ignore[untyped-decorator]
     def slopes(given: Any, weighed: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(given)
