@@ -159,10 +159,10 @@ def filters(
     known, others = (_motifs(path) for path in (motifs, beside))
     network = opened(model)
     from tfbind.interpret.learnt import as_motifs, described, set_beside
-    from tfbind.interpret.outputs import task_of
+    from tfbind.interpret.logits import chosen_task
     from tfbind.meme import meme_text
 
-    chosen = task_of(network.contract, task)
+    chosen = chosen_task(network.contract.tasks, task)
     reading_of = Reading(fasta, signal, channel, cell, expression, alias, chr_prefix, quiet)
     with windows_of(bed, network.contract, label, reading_of) as windows:
         scan = _scan(network, windows, sample, quiet=quiet)

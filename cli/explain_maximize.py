@@ -181,11 +181,11 @@ def maximize(
     _refuse_unlike(networks, also or [])
     contract = networks[0].contract
     from tfbind.interpret.held import constants, means
+    from tfbind.interpret.logits import chosen_task
     from tfbind.interpret.maximization import Ascent
     from tfbind.interpret.maximum_pictures import draw_maximum
-    from tfbind.interpret.outputs import task_of
 
-    chosen = task_of(contract, task)
+    chosen = chosen_task(contract.tasks, task)
     wanted = None if wanted is None else _inside(wanted, contract.geometry.window)
     if bins is None:
         held = constants(contract, values, cell or "")

@@ -32,9 +32,10 @@ from tfbind.interpret.filters import (
 )
 from tfbind.interpret.influence import influences
 from tfbind.interpret.learnt import Scan
+from tfbind.interpret.logits import chosen_task
 from tfbind.interpret.logos import aligned
 from tfbind.interpret.matches import best_matches, core, false_discovery_rates
-from tfbind.interpret.outputs import before_activation, task_of
+from tfbind.interpret.outputs import before_activation
 from tfbind.interpret.windows import read_windows
 from tfbind.intervals import IntervalReader, Intervals, read_intervals
 from tfbind.meme import Counted, meme_text
@@ -251,7 +252,7 @@ def test_outputs_are_taken_before_their_activation() -> None:
     learnt = layers.Dense(6, name="logits")(bases)
     before, score = logit(nodes(learnt, 3), "two")
     raw = np.asarray(keras.Model(bases, learnt)(rows))
-    np.testing.assert_array_equal(before, raw[..., 5])
+    np.testing.assert_allclose(before, raw[..., 5] - raw[..., 4], atol=1e-6)
     names = ("background", *tasks)
     before, score = logit(exclusive(bases, 2), "one", names)
     assert not np.allclose(before, score)
@@ -262,13 +263,13 @@ def test_outputs_are_taken_before_their_activation() -> None:
 
 
 def test_a_task_is_chosen() -> None:
-    two = Contract(Geometry(), (SEQUENCE,), ("one", "two"))
-    assert task_of(two, "two") == "two"
-    assert task_of(Contract(Geometry(), (SEQUENCE,), ("one",)), None) == "one"
-    with pytest.raises(RequestError, match="choose one by --task, of one, two"):
-        task_of(two, None)
-    with pytest.raises(RequestError, match="found --task three, expected one of one, two"):
-        task_of(two, "three")
+    two = ("one", "two")
+    assert chosen_task(two, "two") == "two"
+    assert chosen_task(("one",), None) == "one"
+    with pytest.raises(RequestError, match="has the tasks one, two: choose one by --task"):
+        chosen_task(two, None)
+    with pytest.raises(RequestError, match="no task 'three': there is one, two"):
+        chosen_task(two, "three")
 
 
 def known_motifs(count: int = 60, width: int = 12) -> list[Motif]:

@@ -1,1 +1,1 @@
-"""What a trained network has learnt: its filters, the inputs it answers to most, its motifs."""
+"""What a trained network has learnt, and what it sees in its inputs."""
