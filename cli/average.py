@@ -9,6 +9,7 @@ import typer
 
 from tfbind.errors import InputError
 
+from .explain_windows import Marks, marks_in, stretch_in
 from .explained import (
     Asked,
     Bins,
@@ -92,21 +93,16 @@ def average(
             help="Draw the contributions of this input; default: the model's first.",
         ),
     ] = None,
-    picture: Annotated[
+    plot: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Draw a panel for each group, as .png, .svg or .pdf."),
     ] = None,
-    mark: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FROM:TO[=NAME]",
-            help="Mark a region, base pairs from the centre, half-open, such as -35:-20=TATA; may "
-            "be repeated.",
-        ),
-    ] = None,
+    mark: Marks = None,
     show: Annotated[
         str | None,
-        typer.Option(metavar="FROM:TO", help="Draw this region only; default: the window."),
+        typer.Option(
+            metavar="FROM:TO", help="Draw this stretch only, ends included; default: the window."
+        ),
     ] = None,
     fasta: Fasta = None,
     signal: Signals = None,
@@ -130,21 +126,21 @@ def average(
 
     Writes a header and a line for each group, position and input, parted by tabs: group, task,
     position (base pairs from the window's centre; the base right of it is 0), input, mean,
-    standard_error, sites. --picture draws the means, a panel for each group.
+    standard_error, sites. --plot draws the means, a panel for each group.
 
     For example:
 
     \b
         tfbind explain average tss.keras sites.bed --groups sharp,broad --mark -35:-20=TATA \\
-          --picture tss.contributions.png > tss.contributions.tsv
+          --plot tss.contributions.png > tss.contributions.tsv
     """
     asked = Asked(task, method, reference, frequencies, shuffles, steps, seed)
     asked.check()
-    marks = [_mark(text) for text in mark or []]
-    shown = None if show is None else _region("--show", show)
+    marks = marks_in(mark)
+    shown = None if show is None else stretch_in("--show", show)
     refuse_existing(output, force=force)
-    if picture is not None:
-        check_picture("--picture", picture, force=force)
+    if plot is not None:
+        check_picture("--plot", plot, force=force)
     network = opened(model, threads)
     from tfbind.interpret.explanation import names_along
 
@@ -168,11 +164,11 @@ def average(
         with progress("explain", "sites", total=None, quiet=quiet) as advance:
             averages.run(advance)
     with ExitStack() as stack:
-        if picture is not None:
-            part = stack.enter_context(replacing(picture, force=force))
+        if plot is not None:
+            part = stack.enter_context(replacing(plot, force=force))
             drawn = track or known[0]
             title = f"{Path(model).name}: contributions of {drawn} by {method}, {Path(bed).name}"
-            averages.draw(part, picture, drawn, [_made(one) for one in marks], shown, title)
+            averages.draw(part, plot, drawn, [_made(one) for one in marks], shown, title)
         averages.write(stack.enter_context(writing(output, force=force)))
     averages.tell(track or known[0], marks)
 
@@ -180,25 +176,10 @@ def average(
 Marked = tuple[tuple[int, int], str]
 
 
-def _mark(text: str) -> Marked:
-    region, _, name = text.partition("=")
-    return _region("--mark", region), name or region
-
-
 def _made(one: Marked) -> "Mark":
     from tfbind.interpret.average_pictures import Mark
 
     return Mark(*one)
-
-
-def _region(option: str, text: str) -> tuple[int, int]:
-    try:
-        first, last = (int(one) for one in text.split(":"))
-    except ValueError:
-        first = last = 0
-    if first >= last:
-        raise typer.BadParameter(f"found {option} {text}, expected FROM:TO, such as -35:-20")
-    return first, last
 
 
 @dataclass

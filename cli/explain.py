@@ -22,7 +22,7 @@ app = typer.Typer(
         export TFBIND_FASTA=hg19.fa TFBIND_SIGNAL=dnase=HeLa-S3.bw
         tfbind bin --region chrX:48000001-49000000 \\
           | tfbind explain attribute ctcf.keras -o ctcf.contributions.bw
-        tfbind explain filters ctcf.keras labelled.bed --motifs JASPAR.meme --png filters.png
+        tfbind explain filters ctcf.keras labelled.bed --motifs JASPAR.meme --plot filters.png
     """,
     no_args_is_help=True,
     rich_markup_mode=None,

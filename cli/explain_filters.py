@@ -106,7 +106,7 @@ def filters(
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write a page with all logos here.")
     ] = None,
-    png: Annotated[
+    plot: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Draw the first filters here: .png, .svg or .pdf."),
     ] = None,
@@ -151,10 +151,10 @@ def filters(
     \b
         tfbind bin | tfbind label --conservative peaks.narrowPeak \\
           | tfbind sample --accessible dnase.narrowPeak \\
-          | tfbind explain filters ctcf.keras --motifs JASPAR.meme --html ctcf.html --png ctcf.png
+          | tfbind explain filters ctcf.keras --motifs JASPAR.meme --html ctcf.html --plot ctcf.png
     """
     require_extra()
-    _check_outputs([output, *(one for one in (meme, html) if one)], png, force=force)
+    _check_outputs([output, *(one for one in (meme, html) if one)], plot, force=force)
     refuse_stdin_twice(bed, motifs, beside)
     known, others = (_motifs(path) for path in (motifs, beside))
     network = opened(model)
@@ -176,8 +176,8 @@ def filters(
         if html:
             stream = stack.enter_context(writing(html, force=force))
             stream.write(_page(learnt, rows, title, scan, least, other, quiet=quiet).encode())
-        if png:
-            _draw(learnt[:top], rows[:top], stack, png, title, least, other, force=force)
+        if plot:
+            _draw(learnt[:top], rows[:top], stack, plot, title, least, other, force=force)
         if meme:
             stream = stack.enter_context(writing(meme, force=force))
             stream.write(meme_text(as_motifs(learnt, least)).encode())
@@ -191,7 +191,7 @@ def _check_outputs(texts: list[str], picture: str | None, *, force: bool) -> Non
     for path in texts:
         refuse_existing(path, force=force)
     if picture:
-        check_picture("--png", picture, force=force)
+        check_picture("--plot", picture, force=force)
     files = [path for path in (*texts, picture) if path]
     if len(set(files)) < len(files):
         raise typer.BadParameter("two outputs have one name: give each its own")

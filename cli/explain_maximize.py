@@ -1,6 +1,5 @@
 """`tfbind explain maximize`."""
 
-import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +10,15 @@ from tfbind.errors import InputError
 
 from .explain_windows import (
     Label,
+    Marks,
     NetworkFile,
     Reading,
     Task,
     data_of,
+    marks_in,
     opened,
     require_extra,
+    stretch_in,
     windows_of,
 )
 from .options import (
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
     from tfbind.interpret.profiles import Span
     from tfbind.networks.files import Network
 
-SPAN = re.compile(r"([-+]?\d+):([-+]?\d+)")
 LARGE = 60
 """Base pairs that are drawn large."""
 
@@ -109,22 +110,16 @@ def maximize(
             metavar="P", min=0, max=100, help="In logos, what is below this percentile is 0."
         ),
     ] = 85,
-    near: Annotated[
+    show: Annotated[
         str | None,
         typer.Option(
             metavar="FROM:TO",
-            help="Draw this stretch large, bp from the window's centre; default: the strongest 60 "
-            "bp.",
+            help="Draw this stretch large, bp from the centre, ends included; default: the "
+            "strongest 60 bp.",
         ),
     ] = None,
-    mark: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FROM:TO",
-            help="Mark this stretch in the picture, such as -35:-20 for the TATA box; repeatable.",
-        ),
-    ] = None,
-    png: Annotated[
+    mark: Marks = None,
+    plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw here: .png, .svg or .pdf.")
     ] = None,
     meme: Annotated[
@@ -162,18 +157,20 @@ def maximize(
     For example:
 
     \b
-        tfbind explain maximize tss.keras --task sharp --mark -35:-20 --png sharp.png > sharp.tsv
+        tfbind explain maximize tss.keras --task sharp --mark -35:-20 --plot sharp.png > sharp.tsv
         tfbind label --conservative peaks.narrowPeak bins.bed \\
-          | tfbind explain maximize ctcf.keras --bins - --signal dnase=HeLa-S3.bw --png ctcf.png
+          | tfbind explain maximize ctcf.keras --bins - --signal dnase=HeLa-S3.bw --plot ctcf.png
     """
+    from tfbind.interpret.profiles import Span
+
     require_extra()
     for path in (output, meme):
         if path:
             refuse_existing(path, force=force)
-    if png:
-        check_picture("--png", png, force=force)
-    marks = [_span("--mark", one) for one in mark or []]
-    wanted = None if near is None else _span("--near", near)
+    if plot:
+        check_picture("--plot", plot, force=force)
+    marks = [(Span(*where), name) for where, name in marks_in(mark)]
+    wanted = None if show is None else Span(*stretch_in("--show", show))
     values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
@@ -201,21 +198,12 @@ def maximize(
     shown = _shown(rows, percentile, wanted, marks)
     title = f"{Path(model).name}, output {chosen}{told}\n{_how(ascent, len(rows), len(networks))}"
     with ExitStack() as stack:
-        if png:
-            target = stack.enter_context(replacing(png, force=force))
-            draw_maximum(shown, target, kind=kind_of(png), title=title)
+        if plot:
+            target = stack.enter_context(replacing(plot, force=force))
+            draw_maximum(shown, target, kind=kind_of(plot), title=title)
         if meme:
             stack.enter_context(writing(meme, force=force)).write(_motif(shown, chosen).encode())
         stack.enter_context(writing(output, force=force)).write(_table(shown).encode())
-
-
-def _span(option: str, text: str) -> "Span":
-    from tfbind.interpret.profiles import Span
-
-    found = SPAN.fullmatch(text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise typer.BadParameter(f"found {option} {text}, expected FROM:TO in bp, such as -35:-20")
-    return Span(int(found[1]), int(found[2]))
 
 
 def _values(hold: list[str]) -> dict[str, float]:
@@ -301,7 +289,10 @@ def _tell(found: "Sequence[Maximum]", moved: "npt.NDArray[np.bool_]", *, quiet: 
 
 
 def _shown(
-    rows: "npt.NDArray[np.float32]", percentile: float, near: "Span | None", marks: "list[Span]"
+    rows: "npt.NDArray[np.float32]",
+    percentile: float,
+    near: "Span | None",
+    marks: "list[tuple[Span, str]]",
 ) -> "Shown":
     """Choose what is drawn large."""
     from tfbind.interpret.maximum_pictures import Shown
@@ -321,7 +312,7 @@ def _inside(near: "Span", window: int) -> "Span":
 
     first, last = -(window // 2), window - window // 2
     if near.end <= first or near.start >= last:
-        raise typer.BadParameter(f"--near lies outside of the window, {first}:{last}")
+        raise typer.BadParameter(f"--show lies outside of the window, {first}:{last}")
     return Span(max(near.start, first), min(near.end, last))
 
 

@@ -1,5 +1,6 @@
 """Windows of labelled bins for the commands of `tfbind explain`, and what is told of them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -160,6 +161,33 @@ def with_label(batch: "Intervals", label: str, others: dict[str, None]) -> "npt.
         words = pc.unique(batch.extra[0]).to_pylist()
         others |= {word.decode("utf-8", "replace"): None for word in words[:4]}
     return chosen
+
+
+_STRETCH = re.compile(r"([+-]?\d+):([+-]?\d+)")
+
+
+def stretch_in(option: str, text: str) -> tuple[int, int]:
+    """Read FROM:TO, both ends included; give the first position and the one behind the last."""
+    found = _STRETCH.fullmatch(text.strip())
+    if found is None or int(found[1]) > int(found[2]):
+        raise typer.BadParameter(f"found {option} {text}, expected FROM:TO in bp, such as -35:-20")
+    return int(found[1]), int(found[2]) + 1
+
+
+Marks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mark",
+        metavar="FROM:TO[=NAME]",
+        help="Mark a stretch, bp from the centre, ends included, such as -35:-20=TATA; repeatable.",
+    ),
+]
+
+
+def marks_in(texts: list[str] | None) -> list[tuple[tuple[int, int], str]]:
+    """Read the stretches of `--mark` and their names."""
+    parted = (text.partition("=") for text in texts or [])
+    return [(stretch_in("--mark", where), name or where) for where, _, name in parted]
 
 
 def data_of(bed: str) -> str:

@@ -143,7 +143,7 @@ def test_average_writes_a_table_and_a_picture(
         "-20:20=motif",
         "--show",
         "-200:200",
-        "--picture",
+        "--plot",
         picture,
     ]
     done = tfbind("explain", "average", trained.keras, bound, *options, env=trained.env)

@@ -385,7 +385,7 @@ def test_command(
     combined.write_text(text.replace("MOTIF MA0139.2 CTCF", "MOTIF 1-CCASYAGRKGGC STREME-1"))
     files = [tmp_path / name for name in ("filters.meme", "filters.html", "filters.png")]
     command: list[str | Path] = ["explain", "filters", with_ctcf, "--motifs", data / "motifs.meme"]
-    command += ["--meme", files[0], "--html", files[1], "--png", files[2], "--top", "2"]
+    command += ["--meme", files[0], "--html", files[1], "--plot", files[2], "--top", "2"]
     command += ["--beside", combined, "--sample", "20"]
     done = tfbind(*command, stdin=labelled_bins, env=sources_env)
     rows = list(csv.DictReader(ok(done).decode().splitlines(), delimiter="\t"))
@@ -427,7 +427,7 @@ def test_wrong_requests(
     assert "has no bin with 'sharp' in column 4, but U, B, A; give --label WORD" in said(done)
     png = tmp_path / "x.png"
     png.touch()
-    done = tfbind(*command, "--png", png, stdin=labelled_bins, env=sources_env)
+    done = tfbind(*command, "--plot", png, stdin=labelled_bins, env=sources_env)
     assert "exists already; give --force" in said(done)
     done = tfbind(*command, "--meme", "a", "--html", "a", stdin=labelled_bins, env=sources_env)
     assert "two outputs have one name" in said(done, 2)

@@ -191,7 +191,7 @@ def test_command(tfbind: Tfbind, small: Path, tmp_path: Path) -> None:
         "--starts",
         "3",
     ]
-    command += ["--png", png, "--meme", meme, "--hold", "dnase=20", "--mark", "-35:-20"]
+    command += ["--plot", png, "--meme", meme, "--hold", "dnase=20", "--mark", "-35:-20"]
     command += ["--also", small]
     done = tfbind(*command)
     rows = list(csv.DictReader(ok(done).decode().splitlines(), delimiter="\t"))
@@ -214,7 +214,7 @@ def test_bins_say_what_is_held(tfbind: Tfbind, sources_env: dict[str, str], smal
         small,
         "--steps",
         "2",
-        "--near",
+        "--show",
         "-5:5",
     ]
     done = tfbind(*command, "--bins", "-", stdin=bins, env=sources_env)

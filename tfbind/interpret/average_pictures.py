@@ -65,7 +65,7 @@ def draw_profiles(
             for mark in marks:
                 own = profile.mean[inside(len(profile.mean), mark.region)]
                 first, last = mark.region
-                share = f"{mark.name}, {first} to {last} bp: mean {own.mean():.2g} a base"
+                share = f"{mark.name}, {first} to {last - 1} bp: mean {own.mean():.2g} a base"
                 axes.axvspan(*mark.region, color=ORANGE, alpha=0.2, linewidth=0, label=share)
             axes.set_title(f"{name}, {profile.sites:,} sites", fontsize=11)
             axes.set_ylabel("Contribution to the output\n(mean over sites, logits a base)")

@@ -31,14 +31,14 @@ class Shown:
         Below it the mean is shown as 0.
     near : Span
         What is drawn large.
-    marks : sequence of Span
-        What is marked.
+    marks : sequence of (Span, str)
+        What is marked, and what it is called.
     """
 
     rows: npt.NDArray[np.float32]
     percentile: float
     near: Span
-    marks: Sequence[Span]
+    marks: Sequence[tuple[Span, str]]
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -101,8 +101,8 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
     )
     axes.plot(shown.positions, heights, color=BLUE, linewidth=0.9, label="mean")
     axes.axvspan(*shown.near, color=BLUE, alpha=0.12, linewidth=0, label="drawn below")
-    for start, end in shown.marks:
-        told = f"marked, {start:+d} to {end:+d} bp"
+    for (start, end), name in shown.marks:
+        told = f"{name}, {start:+d} to {end - 1:+d} bp"
         axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, label=told)
     axes.set_ylabel("highest base")
     axes.set_title(
@@ -120,7 +120,7 @@ def _inside(shown: Shown) -> npt.NDArray[np.bool_]:
 
 def _logo(axes: "Axes", shown: Shown) -> None:
     draw_logo(axes, shown.mean[_inside(shown)], first=shown.near.start, unit="mean")
-    axes.set_title(f"{shown.near.start:+d} to {shown.near.end:+d} bp", fontsize=10)
+    axes.set_title(f"{shown.near.start:+d} to {shown.near.end - 1:+d} bp", fontsize=10)
 
 
 def _spread(axes: "Axes", shown: Shown) -> None:
@@ -146,9 +146,9 @@ def _spread(axes: "Axes", shown: Shown) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=9, frameon=False)
 
 
-def _mark(axes: "Axes", marks: Sequence[Span]) -> None:
+def _mark(axes: "Axes", marks: Sequence[tuple[Span, str]]) -> None:
     low, high = axes.get_xlim()
-    for start, end in marks:
+    for (start, end), _ in marks:
         if start < high and end > low:
             axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, zorder=0)
     axes.set_xlim(low, high)
