@@ -30,7 +30,9 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def small(name: str, extra: Sequence[str] = (), geometry: Geometry | None = None) -> Network:
+def small(
+    name: str, extra: Sequence[str] = (), geometry: Geometry | None = None, **sizes: Any
+) -> Network:
     """Build an architecture with the inputs that it was published with and others."""
     kind = ARCHITECTURES[name]
     sources = [*kind.inputs, *extra]
@@ -40,7 +42,7 @@ def small(name: str, extra: Sequence[str] = (), geometry: Geometry | None = None
     ]
     geometry = geometry or (Geometry(2000, 200, 50) if name == "deepchrome" else kind.geometry)
     keras.utils.set_random_seed(1)
-    model = kind.build(inputs, geometry, len(TASKS), **SIZES[name])
+    model = kind.build(inputs, geometry, len(TASKS), **SIZES[name] | sizes)
     random = np.random.default_rng(2)
     for weight in model.weights:
         kind_of = weight.path.rpartition("/")[2]

@@ -113,6 +113,23 @@ def test_contributions_sum_to_the_difference(name: str, reference: Reference) ->
     assert set(found.contributions) >= {spec.name for spec in network.contract.fed}
 
 
+@pytest.mark.parametrize("reference", [BACKGROUND, SHUFFLES], ids=["flat", "shuffles"])
+def test_what_a_network_does_not_keep_contributes_nothing(reference: Reference) -> None:
+    network = small("tss", ("signal", "shape"), keep="-35:-20,-10:10")
+    feeds = fed(network, 3)
+    places = [("x", i) for i in range(3)]
+    found = Attributor(network, "b", "deeplift", reference)(feeds, np.ones((3, 1)), places)
+    elsewhere = np.ones(200, np.bool_)
+    elsewhere[65:81] = elsewhere[90:111] = False
+    for name in ("sequence", "signal"):
+        given = found.contributions[name]
+        assert not given[:, elsewhere].any()
+        assert given[:, ~elsewhere].any()
+    total = sum(one.sum(1, dtype=np.float64) for one in found.contributions.values())
+    change = (found.outputs - found.reference_outputs)[:, 0]
+    np.testing.assert_allclose(total, change, atol=1e-4)
+
+
 def output(network: Network, feeds: Any, task: str) -> npt.NDArray[np.float32]:
     """Give the output before its activation as the network itself has it."""
     model, mark = learnt_of(network.model)

@@ -86,7 +86,9 @@ def entries(
         along = spec.along == "bases"
         seen[spec.name] = Kept(kept)(ends[spec.name]) if kept and along else ends[spec.name]
         if spec.source == "sequence":
-            one_hot[spec.name] = OneHot()(seen[spec.name])
+            # Rows are blanked, not codes, so that rules of attribution find the one-hot rows first.
+            rows = OneHot()(ends[spec.name])
+            one_hot[spec.name] = Kept(kept)(rows) if kept else rows
     made = [_entry(spec, seen, one_hot, geometry.window) for spec in inputs]
     return ends, made
 

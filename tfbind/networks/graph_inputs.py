@@ -28,7 +28,8 @@ def _one_hot(writer: Writer, layer: OneHot, codes: Value) -> Value:
 
 def _kept(writer: Writer, layer: Kept, values: Value) -> Value:
     dtype = layer.input.dtype
-    keep = writer.constant(layer.kept(layer.input.shape[1])[None], np.bool_)
+    shape = (1, -1) if len(layer.input.shape) == 2 else (1, 1, 1, -1)
+    keep = writer.constant(layer.kept(layer.input.shape[1]).reshape(shape), np.bool_)
     blank = writer.constant(layer.blank(dtype), dtype)
     return Value(writer.node("Where", keep, values.name, blank))
 
@@ -84,4 +85,4 @@ WRITERS: Mapping[type, LayerWriter] = {
     Flanks: _flanks,
     layers.Reshape: _reshape,
 }
-FROM_BASES = (OneHot, Kept, KmerRows, layers.Reshape)
+FROM_BASES = (OneHot, KmerRows, layers.Reshape)

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from tfbind.networks import graph_baselines, graph_ends, graph_inputs, graph_maps
 from tfbind.networks.graph_baselines import ML, ML_OPSET
 from tfbind.networks.graph_values import LayerWriter, UnsupportedError, Value, Writer, cut
+from tfbind.networks.layers import Kept
 
 OPSET = 18
 IR_VERSION = 10
@@ -115,8 +116,9 @@ def _written(writer: Writer, layer: Any, values: dict[int, Value]) -> Value:
     if write is None or layer.compute_dtype != "float32":
         raise UnsupportedError(f"a layer {type(layer).__name__} in {layer.compute_dtype}")
     sources = keras.tree.flatten(layer.input)
-    rank = 2 if isinstance(layer, graph_inputs.FROM_BASES) else 3
-    if any(len(source.shape) != rank for source in sources):
+    ranks: tuple[int, ...] = (2,) if isinstance(layer, graph_inputs.FROM_BASES) else (3,)
+    ranks = (2, 3) if isinstance(layer, Kept) else ranks
+    if any(len(source.shape) not in ranks for source in sources):
         raise UnsupportedError(f"the layer {layer.name} on values of another shape")
     ends = [_found(values, source) for source in sources]
     if not isinstance(layer, TAKE_BINS):

@@ -45,7 +45,7 @@ class OneHot(keras.layers.Layer):  # type: ignore[misc]
 
 @register
 class Kept(keras.layers.Layer):  # type: ignore[misc]
-    """Blank all of a window but some stretches: base codes become unknown, and values 0.
+    """Blank all of a window but some stretches: base codes become unknown, rows and values 0.
 
     Parameters
     ----------
@@ -58,9 +58,10 @@ class Kept(keras.layers.Layer):  # type: ignore[misc]
         self.stretches = [tuple(one) for one in stretches]
 
     def call(self, values: Any) -> Any:
-        """Keep values, shape (batch, window), where a stretch is."""
+        """Keep values, shape (batch, window) or (batch, window, channels), where a stretch is."""
         blank = ops.cast(self.blank(keras.backend.standardize_dtype(values.dtype)), values.dtype)
-        return ops.where(self.kept(values.shape[1])[None], values, blank)
+        keep = self.kept(values.shape[1])[None]
+        return ops.where(keep if len(values.shape) == 2 else keep[..., None], values, blank)
 
     def kept(self, window: int) -> npt.NDArray[np.bool_]:
         """Tell which bases of a window are kept, shape (window,)."""
