@@ -186,10 +186,11 @@ def train(
 
     Every batch mixes cell types and regions. --bound-weight says what bound bins weigh. --arch best
     stands for --epochs 8 --batch 384 --learning-rate 0.002 --schedule cosine --bound-weight one,
-    and --arch boosted for --bound-weight one, where these are not given. The epoch with the best
-    AUPRC on the validation part is kept; of several experiments it is the mean over those that have
-    bound and unbound bins there. Ctrl-C and SIGTERM stop early, with status 130, and keep the best
-    so far.
+    --arch tss for --epochs 100 --bound-weight one, --arch tss-lstm for --epochs 100 --bound-weight
+    one, and --arch boosted for --bound-weight one, where these are not given. The epoch with the
+    best AUPRC on the validation part is kept; of several experiments it is the mean over those that
+    have bound and unbound bins there. Ctrl-C and SIGTERM stop early, with status 130, and keep the
+    best so far.
 
     Writes a .keras file with the model's contract inside, and beside it a .history.csv of the
     same name with a line for each epoch. After each epoch all that training needs to go on is kept
