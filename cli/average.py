@@ -120,9 +120,10 @@ def average(
 ) -> None:
     """Average contributions over many sites, aligned at the centre of their bins.
 
-    Reads bins, grouped by the word in column 4 if there is one, such as sharp and broad. Windows of
-    bins with - in column 6 are reverse-complemented. Methods and references are those of tfbind
-    explain attribute.
+    Reads bins, grouped by the word in column 4 if there is one, such as sharp and broad. Where the
+    network reads strands, windows of bins with - in column 6 are reverse-complemented; others read
+    all bins forward, as tfbind score does. Methods and references are those of tfbind explain
+    attribute.
 
     Writes a header and a line for each group, position and input, parted by tabs: group, task,
     position (base pairs from the window's centre; the base right of it is 0), input, mean,

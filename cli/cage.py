@@ -126,12 +126,13 @@ class CageSample:
         accessible: str | None,
         holdout: list[str] | None,
         hard: str | None,
+        hard_count: int | None,
         fasta: str | None,
     ) -> None:
         """Refuse what has no say in them."""
         if bed != "-":
             raise typer.BadParameter(f"--cage lays its own windows: found the bins {bed} too")
-        if accessible or holdout or hard:
+        if accessible or holdout or hard or hard_count:
             raise typer.BadParameter("--cage goes without --accessible, --holdout and --hard")
         if fasta is None:
             raise typer.BadParameter("no genome: give --fasta or set TFBIND_FASTA")

@@ -15,6 +15,7 @@ from .progress import advancing, progress
 from .streams import STDIN_NAMES, reading, replacing, writing
 
 if TYPE_CHECKING:
+    from tfbind.intervals import IntervalReader
     from tfbind.multiclass import ClassReport
 
 KEPT = ("auroc", "auprc_trapezoid", "auprc_davis_goadrich", "recall_at_10_fdr", "recall_at_50_fdr")
@@ -62,6 +63,7 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
     from tfbind.matching import scores_of
     from tfbind.multiclass import class_report
 
+    columns: list[int] = []
     words, values = [np.zeros(0, np.int64)], [np.zeros((0, len(names)), np.float32)]
     with (
         reading(scores, what="SCORES") as (stream, path),
@@ -69,15 +71,8 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
     ):
         reader = IntervalReader(stream, path)
         for batch in advancing(reader, advance):
-            first = reader.columns - len(names) + 1
-            if first <= 4:
-                raise InputError(
-                    f"found {reader.columns} columns, expected a class in column 4 and behind it "
-                    f"scores of {', '.join(names)}, as tfbind score --format bed writes them",
-                    path=path,
-                )
+            columns = columns or _columns(reader, names, path)
             words.append(words_of(batch, names, path))
-            columns = range(first, reader.columns + 1)
             values.append(np.stack([scores_of(batch, path, n) for n in columns], axis=1))
     truth, found = np.concatenate(words), np.concatenate(values)
     known = truth < len(names)
@@ -86,6 +81,23 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
         return class_report(names, truth[known], found[known], int((~known).sum()))
     except InputError as error:
         raise InputError(error.message, path=path) from error
+
+
+def _columns(reader: "IntervalReader", names: Sequence[str], path: str) -> list[int]:
+    """Find the scores of each class: by the header that names columns, or else the last ones."""
+    from tfbind.labels import column_names
+
+    named = column_names(reader.header, reader.columns) or []
+    if set(names) <= set(named):
+        return [4 + named.index(name) for name in names]
+    first = reader.columns - len(names) + 1
+    if first <= 4:
+        raise InputError(
+            f"found {reader.columns} columns, expected a class in column 4 and behind it scores of "
+            f"{', '.join(names)}, as tfbind score --format bed writes them",
+            path=path,
+        )
+    return list(range(first, reader.columns + 1))
 
 
 def _refuse_background(truth: Any, names: Sequence[str], path: str) -> None:

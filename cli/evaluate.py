@@ -67,8 +67,8 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="A,B,C",
-        help="The last columns are scores of these classes, of which the true one is named in "
-        "column 4.",
+        help="The scores are of these classes, of which the true one is named in column 4: in the "
+        "columns of their names where a header line has these, else in the last, in this order.",
     ),
 ]
 Plot = Annotated[
@@ -145,7 +145,7 @@ def evaluate(
           | tfbind evaluate --labels labels.bed.gz --plot ctcf.png
         tfbind label --conservative idr.narrowPeak < bins.bed \\
           | tfbind score ctcf.onnx --format bed | tfbind evaluate --json
-        tfbind score tss.onnx labelled.bed --format bed \
+        tfbind score tss.onnx labelled.bed --format bed \\
           | tfbind evaluate --classes background,sharp,broad --plot tss.png
     """
     refuse_existing(output, force=force)

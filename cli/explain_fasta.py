@@ -136,11 +136,13 @@ def _write(
     from tfbind.tiles import BinCheck
 
     check = BinCheck(None, sources, path)
+    strands: bool | None = None  # as the first batch has them
     others: dict[str, None] = {}
     chosen: dict[str, Apart] = {}
     size = window
     for whole in batches:
-        batch, names = check(stranded(whole, path) if has_strands(whole) else whole)
+        strands = has_strands(whole) if strands is None else strands
+        batch, names = check(stranded(whole, path) if strands else whole)
         if not batch.extra:
             raise InputError(
                 "has no column 4, expected labels there; tfbind label writes them", path=path

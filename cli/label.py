@@ -88,7 +88,7 @@ def label(
         tfbind bin hg19.fa | tfbind label --conservative idr.narrowPeak --relaxed all.narrowPeak
         tfbind bin hg19.fa | tfbind label --idr 0.05 --experiment CTCF=ctcf.idr.gz \\
           --experiment MAX=max.idr.gz > labels.bed
-        tfbind sample --cage cage.bed.gz --fasta hg19.fa | tfbind label --cage cage.bed.gz \
+        tfbind sample --cage cage.bed.gz --fasta hg19.fa | tfbind label --cage cage.bed.gz \\
           | tfbind features --fasta hg19.fa --window 200 --stride 1 > tss.tiles
     """
     from tfbind.intervals import IntervalReader

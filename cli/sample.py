@@ -158,7 +158,8 @@ def sample(
 
     sites = CageSample(cage, size, away, background, seed)
     if sites.asked_for(chroms, region):
-        sites.refuse_beside(bed, accessible, holdout, hard, fasta)
+        sites.refuse_beside(bed, accessible, holdout, hard, hard_count, fasta)
+        refuse_existing(output, force=force)
         where = (str(fasta), chroms, region, alias, chr_prefix)
         sample_cage(sites, *where, output, force=force, quiet=quiet)
         return

@@ -235,5 +235,8 @@ def test_classes_are_measured(
     area = metrics.roc_auc_score([one == "sharp" for one in truth], sharp)
     assert values["sharp", "auroc"] == pytest.approx(area, abs=1e-6)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    # Columns are found by their names, whatever the order that they are asked for in.
+    turned = ok(tfbind("evaluate", "--classes", "broad,background,sharp", stdin=lines)).decode()
+    assert sorted(turned.splitlines()) == sorted(told.splitlines())
     message = said(tfbind(*evaluate[:2], "background,sharp", stdin=lines))
     assert "found 'broad' in column 4" in message
