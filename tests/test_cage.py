@@ -37,7 +37,7 @@ def genome(path: Path, **contigs: str) -> Genome:
 
 def test_peaks_are_read(tmp_path: Path) -> None:
     found = peaks(tmp_path / "p")
-    assert found.centres.tolist() == [105, 320, 50]
+    assert found.centres.tolist() == [105, 319, 50]  # base width // 2 along the strand
     assert found.kinds.tolist() == [0, 1, 0]  # 11 bp is the most of a sharp one
     assert found.minus.tolist() == [False, True, False]
     table = "#chrom\tstart\tend\tid\tstrand\tTPM\nc\t100\t112\tp\t-\t1.5\n"
@@ -49,6 +49,14 @@ def test_peaks_are_read(tmp_path: Path) -> None:
         peaks(tmp_path / "t", table.splitlines()[1] + "\n")
     with pytest.raises(InputError, match="holds no peak"):
         peaks(tmp_path / "t", "#nothing\n")
+
+
+def test_a_turned_genome_has_turned_centres(tmp_path: Path) -> None:
+    spans = [(100, 111), (300, 340), (500, 502), (700, 701)]
+    here = "".join(f"c\t{start}\t{end}\tp\t0\t+\n" for start, end in spans)
+    there = "".join(f"c\t{1000 - end}\t{1000 - start}\tp\t0\t-\n" for start, end in spans)
+    centres = peaks(tmp_path / "h", here).centres
+    assert peaks(tmp_path / "t", there).centres.tolist() == (999 - centres).tolist()
 
 
 @pytest.mark.parametrize("size", [200, 201, 4])
@@ -64,8 +72,8 @@ def test_windows_are_labelled(tmp_path: Path) -> None:
         (95, 115, "+", "sharp"),  # base 105
         (95, 115, "-", "ambiguous"),  # base 104, and another strand
         (96, 116, "-", "ambiguous"),  # base 105 of the other strand
-        (311, 331, "-", "broad"),  # base 320
-        (312, 332, "-", "ambiguous"),
+        (310, 330, "-", "broad"),  # base 319
+        (311, 331, "-", "ambiguous"),
         (349, 369, "+", "ambiguous"),  # base 359, 20 bp behind the last of the peak
         (350, 370, "+", "background"),
         (70, 90, "+", "ambiguous"),  # base 80
@@ -82,10 +90,10 @@ def test_windows_lie_around_peaks_inside_regions(tmp_path: Path) -> None:
     known = peaks(tmp_path / "p")
     sites, rows = Ground(found, 40, None).around(known)
     assert rows.tolist() == [0, 1, 2]
-    assert sites.starts.tolist() == [85, 301, 30]
+    assert sites.starts.tolist() == [85, 300, 30]
     _, rows = Ground(found, 40, [Region("c", 85, 341), Region("d", 31, 400)]).around(known)
     assert rows.tolist() == [0, 1]
-    _, rows = Ground(found, 40, [Region("c", 86, 340)]).around(known)
+    _, rows = Ground(found, 40, [Region("c", 86, 339)]).around(known)
     assert rows.tolist() == []
     with pytest.raises(InputError, match="line 1: found a peak whose window of 300 bp"):
         Ground(found, 300, None).around(known)

@@ -57,8 +57,8 @@ class CagePeaks:
 
     @property
     def centres(self) -> Places:
-        """The base in the middle of each, or behind it, shape (n,), int64."""
-        return (self.intervals.starts + self.intervals.ends) // 2
+        """The base in the middle of each along its strand, or behind that, shape (n,), int64."""
+        return central_bases(self.intervals)
 
     @property
     def kinds(self) -> npt.NDArray[np.int64]:
