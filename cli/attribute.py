@@ -23,6 +23,7 @@ from .explained import (
     method_of,
     opened,
     reference_of,
+    tracks_of,
 )
 from .options import (
     Alias,
@@ -147,7 +148,7 @@ def attribute(
     contract = network.contract
     chosen = chosen_task(contract.tasks, task)
     known = names_along(contract)
-    files = Files(output, tracks_asked(track, output, known), table, force)
+    files = Files(output, tracks_asked(track, output, tracks_of(contract, method)), table, force)
     files.check()
     with (
         bins_of(

@@ -9,7 +9,7 @@ import typer
 
 from tfbind.errors import InputError
 
-from .explain_windows import Marks, marks_in, stretch_in
+from .explain_windows import Marks, inside, marks_in, stretch_in
 from .explained import (
     Asked,
     Bins,
@@ -23,6 +23,7 @@ from .explained import (
     method_of,
     opened,
     reference_of,
+    tracks_of,
 )
 from .options import (
     Alias,
@@ -143,9 +144,10 @@ def average(
     if plot is not None:
         check_picture("--plot", plot, force=force)
     network = opened(model, threads)
-    from tfbind.interpret.explanation import names_along
-
-    known = names_along(network.contract)
+    known = tracks_of(network.contract, method)
+    window = network.contract.geometry.window
+    shown = None if shown is None else inside("--show", shown, window)
+    marks = [(inside("--mark", where, window), name) for where, name in marks]
     if track is not None and track not in known:
         raise typer.BadParameter(f"found --track {track}, expected one of {', '.join(known)}")
     with bins_of(

@@ -15,6 +15,7 @@ from .explain_windows import (
     Reading,
     Task,
     data_of,
+    inside,
     marks_in,
     opened,
     require_extra,
@@ -183,7 +184,9 @@ def maximize(
     from tfbind.interpret.maximum_pictures import draw_maximum
 
     chosen = chosen_task(contract.tasks, task)
-    wanted = None if wanted is None else _inside(wanted, contract.geometry.window)
+    window = contract.geometry.window
+    wanted = None if wanted is None else Span(*inside("--show", wanted, window))
+    marks = [(Span(*inside("--mark", where, window)), name) for where, name in marks]
     if bins is None:
         held = constants(contract, values, cell or "")
         told = _held_told(contract, values)
@@ -306,16 +309,6 @@ def _shown(
     return Shown(rows, percentile, near, marks)
 
 
-def _inside(near: "Span", window: int) -> "Span":
-    """Cut a stretch to the window."""
-    from tfbind.interpret.profiles import Span
-
-    first, last = -(window // 2), window - window // 2
-    if near.end <= first or near.start >= last:
-        raise typer.BadParameter(f"--show lies outside of the window, {first}:{last}")
-    return Span(max(near.start, first), min(near.end, last))
-
-
 def _how(ascent: "Ascent", starts: int, networks: int) -> str:
     of = f" of {networks} networks" if networks > 1 else ""
     return (
@@ -341,5 +334,5 @@ def _motif(shown: "Shown", task: str) -> str:
     from tfbind.meme import Counted, meme_text
 
     inside = (shown.positions >= shown.near.start) & (shown.positions < shown.near.end)
-    name = f"{task}_{shown.near.start}:{shown.near.end}"
+    name = f"{task}_{shown.near.start}:{shown.near.end - 1}"
     return meme_text([Counted(name, "", positive_frequencies(shown.mean[inside]))])

@@ -174,6 +174,16 @@ def stretch_in(option: str, text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2]) + 1
 
 
+def inside(option: str, stretch: tuple[int, int], window: int) -> tuple[int, int]:
+    """Cut a stretch to the window; refuse one that lies outside."""
+    first, last = -(window // 2), window - window // 2
+    if stretch[1] <= first or stretch[0] >= last:
+        raise typer.BadParameter(
+            f"{option} {stretch[0]}:{stretch[1] - 1} lies outside of the window, {first}:{last - 1}"
+        )
+    return max(stretch[0], first), min(stretch[1], last)
+
+
 Marks = Annotated[
     list[str] | None,
     typer.Option(

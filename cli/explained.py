@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 
 from .inputs import default_cell, open_sources, signal_files
 from .keras_backend import load_keras
@@ -229,3 +229,19 @@ def _counted(bins: Bins, *, quiet: bool) -> list[float]:
             path=bins.name,
         )
     return [float(one) for one in counts / counts.sum()]
+
+
+def tracks_of(contract: "Contract", method: str) -> list[str]:
+    """Name the inputs that a method tells contributions of, base by base.
+
+    Mutations are of bases alone.
+    """
+    from tfbind.interpret.explanation import names_along
+
+    known = names_along(contract)
+    if method == "mutagenesis":
+        bases = [spec.name for spec in contract.inputs if spec.source == "sequence"]
+        known = [name for name in known if name in bases]
+        if not known:
+            raise RequestError("--method mutagenesis changes bases, but the network reads none")
+    return known

@@ -190,3 +190,19 @@ def test_bins_of_another_size_are_told_by_their_line(tfbind: Tfbind, trained: Tr
     bins = BINS.replace("48300250", "48300251")
     done = tfbind("explain", "attribute", trained.keras, stdin=bins, env=trained.env)
     assert "standard input: line 2: found a bin of 201 bp, expected 200 bp" in said(done)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--show", "600:700"), "--show 600:700 lies outside of the window, -500:499"),
+        (("--mark", "-900:-800"), "--mark -900:-800 lies outside of the window"),
+        (("--method", "mutagenesis", "--track", "dnase"), "found --track dnase"),
+    ],
+)
+def test_average_refuses_what_it_cannot_show(
+    tfbind: Tfbind, trained: Trained, options: tuple[str, ...], words: str
+) -> None:
+    lines = "chrX\t48000000\t48000200\n"
+    done = tfbind("explain", "average", trained.keras, *options, stdin=lines, env=trained.env)
+    assert words in said(done, 2)
