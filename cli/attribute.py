@@ -168,11 +168,12 @@ def attribute(
     ):
         explainer = method_of(network, model, chosen, asked, reference_of(asked, bins, quiet=quiet))
         rows = Rows(stack, files) if files.rows else None
-        sinks = _sinks(stack, files, bins, known, _head(model, chosen, asked, bins))
+        sinks = _sinks(stack, files, bins, known, explainer, _head(model, chosen, asked, bins))
         tally = Tally(stack.enter_context(progress("explain", "bins", total=None, quiet=quiet)))
-        done = Done(tally)
         alone = windows or not contract.scans or shuffles is not None
-        if rows is None and not alone and method != "mutagenesis":
+        summed = rows is None and not alone and method != "mutagenesis"
+        done = Done(tally, "a bin, in the mean of its tile" if summed else "a bin")
+        if summed:
             written(_summed(bins, explainer, done), sinks)
         else:
             told = kept(_explained(bins, explainer, done, alone=alone, ordered=bool(sinks)), rows)
@@ -183,21 +184,28 @@ def attribute(
 class Done:
     """What has been explained, and how well contributions sum to what they explain."""
 
-    def __init__(self, advance: Tally) -> None:
+    def __init__(self, advance: Tally, of: str) -> None:
         self._advance = advance
+        self.of = of
         self.bins = 0
         self.error = 0.0
 
     def add(self, bins: int, error: float) -> None:
-        """Add bins, and the largest error of one."""
+        """Add bins, and the largest error of one, or that of a tile over its bins."""
         self.bins += bins
         self.error = max(self.error, error)
         self._advance(bins)
 
 
 def _sinks(
-    stack: ExitStack, files: Files, bins: Bins, known: list[str], head: bytes
+    stack: ExitStack,
+    files: Files,
+    bins: Bins,
+    known: list[str],
+    explainer: "Attributor | Mutagenesis",
+    head: bytes,
 ) -> list[Tracks | Table]:
+    from tfbind.interpret.attribution import Attributor
     from tfbind.interpret.tracks import table_header
 
     from .streams import writing
@@ -209,7 +217,10 @@ def _sinks(
         sinks.append(tracks)
     if files.table is not None:
         stream = stack.enter_context(writing(files.table, force=files.force))
-        sinks.append(Table(stream, head + table_header(known)))
+        bases = not isinstance(explainer, Attributor) or any(
+            one.kind == "bases" for one in explainer.entrances
+        )
+        sinks.append(Table(stream, head + table_header(known, bases=bases)))
     return sinks
 
 
@@ -217,12 +228,12 @@ def _summed(bins: Bins, explainer: "Attributor | Mutagenesis", done: Done) -> "I
     """Explain tile by tile, and give means at bases."""
     from tfbind.interpret.attribution import Attributor
     from tfbind.interpret.covering import Covering
-    from tfbind.interpret.explanation import ascending, cut, forward, summed_tiles
+    from tfbind.interpret.explanation import ascending, cut, one_strand, summed_tiles
 
     if not isinstance(explainer, Attributor):
         raise TypeError("mutagenesis has no sums")
     covering = Covering(bins.sources.genome.sizes)
-    batches = forward(ascending(bins.read(), bins.name), bins.name)
+    batches = one_strand(ascending(bins.read(), bins.name), bins.name)
     tiles = cut(batches, bins.contract, bins.stretches, bins.name)
     for one in summed_tiles(tiles, explainer, bins.contract):
         done.add(one.bins, abs(one.total - one.difference) / max(one.bins, 1))
@@ -240,10 +251,12 @@ def _explained(
     from tfbind.interpret.mutagenesis import Mutagenesis
 
     batches = ways.ascending(bins.read(), bins.name) if ordered else bins.read()
+    tiled = isinstance(explainer, Mutagenesis) and not alone
+    if ordered or tiled:
+        batches = ways.one_strand(batches, bins.name)
     rows: Iterator[Explained]
-    if isinstance(explainer, Mutagenesis) and not alone:
-        forward = ways.forward(batches, bins.name)
-        tiles = ways.cut(forward, bins.contract, bins.stretches, bins.name)
+    if isinstance(explainer, Mutagenesis) and tiled:
+        tiles = ways.cut(batches, bins.contract, bins.stretches, bins.name)
         rows = ways.explained_tiles(tiles, explainer, bins.contract)
     else:
         made = ways.explained_windows(batches, ways.by(explainer), bins.contract, bins.stretches)
@@ -289,7 +302,8 @@ def _tell(done: Done, bins: Bins, asked: Asked, took: float, *, quiet: bool) -> 
     say(f"{done.bins:,} bins in {took:,.1f} s, {done.bins / took:,.0f} bins/s", quiet=quiet)
     if asked.method in ("deeplift", "integrated"):
         say(
-            f"contributions sum to the difference from the reference within {done.error:.1e} a bin",
+            f"contributions sum to the difference from the reference within {done.error:.1e} "
+            f"{done.of}",
             quiet=quiet,
         )
     if bins.check.skipped:

@@ -44,7 +44,7 @@ from .options import Files as InputFiles
 from .pictures import check_picture, kind_of
 from .places import comma_list
 from .progress import Advance, progress, say
-from .streams import refuse_existing, replacing, writing
+from .streams import refuse_existing, refuse_same, replacing, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,6 +141,7 @@ def average(
     marks = marks_in(mark)
     shown = None if show is None else stretch_in("--show", show)
     refuse_existing(output, force=force)
+    refuse_same(output, plot)
     if plot is not None:
         check_picture("--plot", plot, force=force)
     network = opened(model, threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from .outputs import is_bigwig
-from .streams import refuse_existing, replacing, writing
+from .streams import refuse_existing, refuse_same, replacing, writing
 
 if TYPE_CHECKING:
     from tfbind.bigwig import BigWigRuns
@@ -47,11 +47,6 @@ class Files:
         return self.output.endswith(ROWS)
 
     @property
-    def bases(self) -> bool:
-        """Whether means at bases are wanted."""
-        return not self.rows or self.table is not None
-
-    @property
     def one_hot(self) -> str:
         """The file of the sequences beside that of the rows."""
         return self.output.removesuffix(ROWS) + ".onehot" + ROWS
@@ -65,10 +60,9 @@ class Files:
 
     def check(self) -> None:
         """Refuse what cannot be written, before any work is done."""
-        if self.output.count("-") and self.output == "-" and self.table == "-":
-            raise typer.BadParameter("track and table cannot both be standard output: give -o FILE")
         if not self.rows:
             is_bigwig(self.output)
+        refuse_same(*self.paths())
         for path in self.paths():
             refuse_existing(path, force=self.force)
 

@@ -35,7 +35,7 @@ from .options import (
 from .pictures import check_picture, kind_of
 from .places import refuse_stdin_twice
 from .progress import advancing, progress, say
-from .streams import reading, refuse_existing, replacing, writing
+from .streams import reading, refuse_existing, refuse_same, replacing, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,9 +192,7 @@ def _check_outputs(texts: list[str], picture: str | None, *, force: bool) -> Non
         refuse_existing(path, force=force)
     if picture:
         check_picture("--plot", picture, force=force)
-    files = [path for path in (*texts, picture) if path]
-    if len(set(files)) < len(files):
-        raise typer.BadParameter("two outputs have one name: give each its own")
+    refuse_same(*texts, picture)
 
 
 def _motifs(path: str | None) -> "list[Motif]":

@@ -37,7 +37,7 @@ from .options import (
 )
 from .pictures import check_picture, kind_of
 from .progress import progress, say
-from .streams import refuse_existing, replacing, writing
+from .streams import refuse_existing, refuse_same, replacing, writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +165,7 @@ def maximize(
     from tfbind.interpret.profiles import Span
 
     require_extra()
+    refuse_same(output, meme, plot)
     for path in (output, meme):
         if path:
             refuse_existing(path, force=force)

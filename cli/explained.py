@@ -206,7 +206,7 @@ def _numbers(text: str) -> list[float]:
 
 def _counted(bins: Bins, *, quiet: bool) -> list[float]:
     """Count the bases under the windows of all bins."""
-    from tfbind.interpret.explanation import cut
+    from tfbind.interpret.explanation import covering, cut
     from tfbind.interpret.references import counted
     from tfbind.tiles import Stretches
 
@@ -217,7 +217,8 @@ def _counted(bins: Bins, *, quiet: bool) -> list[float]:
         batches = advancing(bins.read(), advance, lambda one: len(one[0]))
         tiles = cut(batches, bins.contract, stretches, bins.name)
         counts = counted(
-            tile.inputs[sequences[0].name] for tile in advancing(tiles, seen, lambda one: one.bins)
+            tile.inputs[sequences[0].name][covering(tile.weights, bins.contract.geometry) > 0]
+            for tile in advancing(tiles, seen, lambda one: one.bins)
         )
     bins.check.skipped = bins.check.zeroed = 0  # they are read again, and told then
     if not seen.total:  # no bins, which are explained all the same

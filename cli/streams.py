@@ -145,6 +145,13 @@ def refuse_existing(output: str, *, force: bool) -> None:
         raise InputError("exists already; give --force to replace it", path=output)
 
 
+def refuse_same(*outputs: str | None) -> None:
+    """Refuse to write two things under one name."""
+    files = [one for one in outputs if one and (one == "-" or not is_pipe_or_device(one))]
+    if len(set(files)) < len(files):
+        raise typer.BadParameter("two outputs have one name: give each its own")
+
+
 def refuse_no_folder(output: str) -> None:
     """Refuse to write to a folder that is not there, or not ours."""
     folder = os.path.dirname(os.path.realpath(output))

@@ -9,7 +9,7 @@ from tfbind.errors import InputError
 from tfbind.interpret.archives import ArrayFile
 from tfbind.interpret.average import Moments, inside, positions
 from tfbind.interpret.covering import Bases, Covering, Stretch
-from tfbind.interpret.explanation import ascending, forward
+from tfbind.interpret.explanation import ascending, one_strand
 from tfbind.interpret.tracks import bedgraph, table_header, table_lines
 from tfbind.intervals import IntervalReader
 from tfbind.strands import stranded
@@ -48,7 +48,10 @@ def test_tracks_join_equal_neighbours_and_tables_do_not() -> None:
     bases = Bases("x", 7, np.array([0, 4, 3], np.uint8), means)
     assert bedgraph(bases, 0) == b"x\t7\t9\t0\nx\t9\t10\t0.5\n"
     assert table_lines(bases).splitlines()[1] == b"x\t8\t9\tN\t0\t2"
-    assert table_header(["sequence"]).startswith(b"#contig\tstart\tend\tbase\tsequence\thypothetic")
+    assert table_header(["dnase"], bases=False) == b"#contig\tstart\tend\tbase\tdnase\n"
+    assert table_header(["sequence"], bases=True).startswith(
+        b"#contig\tstart\tend\tbase\tsequence\thypothetic"
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,12 +67,12 @@ def test_a_track_needs_order(text: str, line: str) -> None:
         list(ascending(batches, "a"))
 
 
-def test_tiles_refuse_the_minus_strand() -> None:
+def test_a_track_is_of_one_strand() -> None:
     text = b"x\t5\t6\ta\t0\t+\nx\t7\t8\ta\t0\t-\n"
     read = (stranded(one, "a") for one in IntervalReader(io.BytesIO(text), "a"))
     batches = ((one, list(one.contigs)) for one in read)
-    with pytest.raises(InputError, match=r"line 2: found a bin on the minus strand.*--windows"):
-        list(forward(batches, "a"))
+    with pytest.raises(InputError, match="line 2: found a bin of the other strand"):
+        list(one_strand(batches, "a"))
 
 
 def test_an_array_file_grows_by_rows(tmp_path_factory: pytest.TempPathFactory) -> None:

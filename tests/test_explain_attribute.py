@@ -118,7 +118,6 @@ def test_every_method_writes_a_track(
 def test_modisco_reads_the_rows(
     tfbind: Tfbind, trained: Trained, bound: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("modiscolite")
     command = shutil.which("modisco", path=str(Path(sys.executable).parent)) or ""
     program = (
         [command] if command else [sys.executable, "-c", "from modiscolite.cli import cli; cli()"]

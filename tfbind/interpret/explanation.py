@@ -144,22 +144,24 @@ def _codes(
     return np.full(shape, UNKNOWN, np.uint8)
 
 
-def forward(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
+def one_strand(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
     """Pass batches on.
 
     Raises
     ------
     InputError
-        At a bin on the minus strand, whose window tiles do not turn.
+        At a bin of another strand than the first: neither a track nor a tile has both.
     """
+    first: bool | None = None
     for batch, names in batches:
         minus = minus_of(batch)
-        if minus.any():
+        first = bool(minus[0]) if first is None and len(minus) else first
+        if len(other := np.flatnonzero(minus != first)):
             raise InputError(
-                "found a bin on the minus strand, which is explained in a window of its own; give "
-                "--windows",
+                "found a bin of the other strand, but a track is of one: give bins of one, as "
+                "tfbind bin --strand + lays them; rows (-o NAME.npz) may be of both",
                 path=path,
-                line=int(batch.numbers[np.argmax(minus)]),
+                line=int(batch.numbers[other[0]]),
             )
         yield batch, names
 
@@ -213,13 +215,17 @@ def explained_tiles(
         fed = _prepared([tile], contract)
         effects, outputs = method.effects(fed)
         wanted = np.flatnonzero(tile.weights)
+        along = wanted
+        if tile.minus:  # the first along the contig comes last
+            wanted = wanted[::-1]
+            along = tile.bins - 1 - wanted
         places = wanted[:, None] * geometry.stride + np.arange(geometry.window)
         codes = fed[method.sequence][0][places]
         own, hypothetical = contributions_of(effects[wanted], codes)
         yield Explained(
             [tile.contig] * len(wanted),
-            tile.start + wanted * geometry.stride,
-            np.zeros(len(wanted), bool),
+            tile.start + along * geometry.stride,
+            np.full(len(wanted), tile.minus),
             codes,
             {method.sequence: own},
             {method.sequence: hypothetical},
@@ -258,7 +264,10 @@ class Sum:
 def summed_tiles(
     tiles: Iterable[Tile], attributor: Attributor, contract: Contract
 ) -> Iterator[Sum]:
-    """Sum contributions over the bins of each tile, in one pass forward and one backward."""
+    """Sum contributions over the bins of each tile, in one pass forward and one backward.
+
+    The stretches are of the forward strand, whatever that of the bins.
+    """
     for some in _alike(tiles):
         fed = _prepared(some, contract)
         weights = np.stack([tile.weights for tile in some])
@@ -267,13 +276,10 @@ def summed_tiles(
         columns = columns_of(found.contributions, found.hypothetical, contract)
         codes = _codes(fed, contract, columns.shape[:2])
         for i, tile in enumerate(some):
-            stretch = Stretch(
-                tile.contig,
-                tile.start - contract.geometry.flank,
-                codes[i],
-                _covering(tile.weights, contract.geometry),
-                columns[i],
-            )
+            bases = codes[i], columns[i], covering(tile.weights, contract.geometry)
+            own_codes, values, counts = _turned(*bases, contract) if tile.minus else bases
+            start = tile.start - contract.geometry.flank
+            stretch = Stretch(tile.contig, start, own_codes, counts, values)
             wanted = tile.weights > 0
             change = (found.outputs - found.reference_outputs)[i][wanted]
             total = sum(one[i].sum(dtype=np.float64) for one in found.contributions.values())
@@ -292,7 +298,7 @@ def _alike(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
         yield held
 
 
-def _covering(weights: npt.NDArray[np.uint8], geometry: Geometry) -> npt.NDArray[np.int64]:
+def covering(weights: npt.NDArray[np.uint8], geometry: Geometry) -> npt.NDArray[np.int64]:
     """Count the bins whose window covers each base of a stretch."""
     change = np.zeros(geometry.length(len(weights)) + 1, np.int64)
     firsts = np.flatnonzero(weights) * geometry.stride
@@ -331,15 +337,25 @@ def columns_of(
     return np.concatenate([*parts, *list(hypothetical.values())[:1]], axis=-1)
 
 
+def _turned(
+    codes: npt.NDArray[np.uint8],
+    columns: npt.NDArray[np.float32],
+    counts: npt.NDArray[np.int64],
+    contract: Contract,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Turn bases with their columns, those of `columns_of`, from the reverse strand round."""
+    along = len(names_along(contract))
+    order = [*range(along), *range(columns.shape[-1] - 1, along - 1, -1)]
+    return COMPLEMENT[codes[::-1]], columns[::-1][:, order], counts[::-1]
+
+
 def stretches_of(explained: Explained, contract: Contract) -> Iterator[Stretch]:
     """Give the row of each bin as a stretch of the forward strand."""
     columns = columns_of(explained.contributions, explained.hypothetical, contract)
     once = np.ones(contract.geometry.window, np.int64)
-    along = len(names_along(contract))
     for i, contig in enumerate(explained.contigs):
         codes, values = explained.codes[i], columns[i]
         if explained.minus[i]:
-            turned = [*range(along), *range(columns.shape[-1] - 1, along - 1, -1)]
-            codes, values = COMPLEMENT[codes[::-1]], values[::-1][:, turned]
+            codes, values, _ = _turned(codes, values, once, contract)
         start = int(explained.starts[i]) - contract.geometry.flank
         yield Stretch(contig, start, codes, once, values)

@@ -33,9 +33,16 @@ def bedgraph(bases: Bases, column: int) -> bytes:
     return bed_lines(bases.contig, *runs(bases, column))
 
 
-def table_header(inputs: Sequence[str]) -> bytes:
-    """Name the columns of a table: bases, contributions of inputs, what each base would have."""
-    letters = [f"hypothetical_{letter}" for letter in "ACGT"]
+def table_header(inputs: Sequence[str], *, bases: bool) -> bytes:
+    """Name the columns of a table: bases, contributions of inputs, what each base would have.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+    bases : bool
+        The network reads bases as such, so that others have contributions too.
+    """
+    letters = [f"hypothetical_{letter}" for letter in "ACGT"] if bases else []
     return "\t".join(["#contig", "start", "end", "base", *inputs, *letters]).encode() + b"\n"
 
 
