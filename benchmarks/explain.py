@@ -84,7 +84,8 @@ def ways_of(network: Network, sources: Sources, bed: str, method: str) -> tuple[
 
 
 def _named(method: str) -> Method:
-    return {"deeplift": "deeplift", "gradient": "gradient"}.get(method, "integrated")  # type: ignore[return-value]
+    named: dict[str, Method] = {"deeplift": "deeplift", "gradient": "gradient"}
+    return named.get(method, "integrated")
 
 
 def rate(way: Way, bins: int) -> float:

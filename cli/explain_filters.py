@@ -10,15 +10,13 @@ from tfbind.errors import InputError
 
 from .explain_windows import (
     Label,
-    NetworkFile,
     Reading,
-    Task,
     Windows,
     data_of,
-    opened,
     require_extra,
     windows_of,
 )
+from .explained import NetworkFile, Task, opened
 from .options import (
     Alias,
     BedInput,
@@ -31,6 +29,7 @@ from .options import (
     Output,
     Quiet,
     Signals,
+    Threads,
 )
 from .pictures import check_picture, kind_of
 from .places import refuse_stdin_twice
@@ -122,6 +121,7 @@ def filters(
     chr_prefix: ChrPrefix = None,
     output: Output = "-",
     force: Force = False,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the filters of a network's first convolution as motifs, and name them.
@@ -157,7 +157,7 @@ def filters(
     _check_outputs([output, *(one for one in (meme, html) if one)], plot, force=force)
     refuse_stdin_twice(bed, motifs, beside)
     known, others = (_motifs(path) for path in (motifs, beside))
-    network = opened(model)
+    network = opened(model, threads)
     from tfbind.interpret.learnt import as_motifs, described, set_beside
     from tfbind.interpret.logits import chosen_task
     from tfbind.meme import meme_text

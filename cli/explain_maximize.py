@@ -11,17 +11,15 @@ from tfbind.errors import InputError
 from .explain_windows import (
     Label,
     Marks,
-    NetworkFile,
     Reading,
-    Task,
     data_of,
     inside,
     marks_in,
-    opened,
     require_extra,
     stretch_in,
     windows_of,
 )
+from .explained import NetworkFile, Task, opened
 from .options import (
     Alias,
     Cell,
@@ -34,6 +32,7 @@ from .options import (
     Quiet,
     Seed,
     Signals,
+    Threads,
 )
 from .pictures import check_picture, kind_of
 from .progress import progress, say
@@ -137,6 +136,7 @@ def maximize(
     seed: Seed = 1,
     output: Output = "-",
     force: Force = False,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Find the sequence that an output answers to most: activation maximization.
@@ -176,7 +176,7 @@ def maximize(
     values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
-    networks = [opened(path) for path in (model, *(also or []))]
+    networks = [opened(path, threads) for path in (model, *(also or []))]
     _refuse_unlike(networks, also or [])
     contract = networks[0].contract
     from tfbind.interpret.held import constants, means

@@ -12,7 +12,6 @@ import typer
 from tfbind.errors import InputError, three
 
 from .inputs import default_cell, open_sources, signal_files
-from .keras_backend import load_keras
 from .places import Prefix
 from .run import wanted_files, wanted_signals
 from .streams import reading
@@ -24,19 +23,13 @@ if TYPE_CHECKING:
     from tfbind.channels.base import Array
     from tfbind.contract import Contract
     from tfbind.intervals import Intervals
-    from tfbind.networks.files import Network
     from tfbind.tiles import BinCheck, Stretches
 
 WINDOWS = 256
 """Windows that are read at a time."""
 
-BOUND, AMBIGUOUS = "B", b"A"
+BOUND = "B"
 
-NetworkFile = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file of tfbind train.")]
-Task = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The output to explain, where the network has several."),
-]
 Label = Annotated[
     str,
     typer.Option(
@@ -54,14 +47,6 @@ class Windows(NamedTuple):
     names: list[str]
     inputs: "dict[str, Array]"
     chosen: "npt.NDArray[np.bool_]"
-
-
-def opened(path: str) -> "Network":
-    """Read a network, quietly."""
-    load_keras()
-    from tfbind.networks.files import load_network
-
-    return load_network(path)
 
 
 def require_extra() -> None:
@@ -137,13 +122,17 @@ def _read(
 
 
 def _without_ambiguous(batch: "Intervals", label: str) -> "Intervals":
-    """Leave out bins that may be bound or not, where bound ones are asked for."""
+    """Leave out bins of which nobody knows whether they are what is asked for."""
     import numpy as np
     import pyarrow.compute as pc
 
-    if label != BOUND or not batch.extra:
+    from tfbind.classes import UNCLEAR
+    from tfbind.labels import AMBIGUOUS, LETTERS
+
+    unclear = LETTERS[AMBIGUOUS] if label == BOUND else UNCLEAR
+    if not batch.extra or label == unclear:
         return batch
-    return batch.select(~np.asarray(pc.equal(batch.extra[0], AMBIGUOUS)))
+    return batch.select(~np.asarray(pc.equal(batch.extra[0], unclear.encode())))
 
 
 def with_label(batch: "Intervals", label: str, others: dict[str, None]) -> "npt.NDArray[np.bool_]":

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from tfbind.networks.files import Network
     from tfbind.tiles import BinCheck, Stretches
 
-NetworkFile = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A .keras file, of tfbind train.")
-]
+NetworkFile = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file of tfbind train.")]
 Task = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The output to explain, where the network has several."),

@@ -216,12 +216,12 @@ def _experiment_names(
 
 
 def _class_names(first: "Intervals", names: str | None) -> tuple[str, ...]:
-    """Name the classes of bins with strands: as told, or as `label --cage` does; none for a dot."""
+    """Name the classes of bins with strands: as told, or as `label --cage` does; of dots, none."""
     from tfbind.cage import KINDS
 
     if names:
         return tuple(names.split(","))
-    return () if first.extra[0][0].as_py() == b"." else KINDS
+    return () if set(first.extra[0].to_pylist()) == {b"."} else KINDS
 
 
 def _summary(counts: dict[str, Any], cell: str, check: "BinCheck") -> str:

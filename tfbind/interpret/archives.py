@@ -47,7 +47,7 @@ class ArrayFile:
         """Add rows to arrays, each of shape (n, ...); names, types and shapes stay the same."""
         for name, values in arrays.items():
             if name not in self._kept:
-                file = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
+                file = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115  (closed by the stack)
                 shape = [0, *values.shape[1:]]
                 self._kept[name] = (self._stack.enter_context(file), values.dtype, shape)
             kept, dtype, shape = self._kept[name]

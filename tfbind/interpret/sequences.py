@@ -2,10 +2,12 @@
 
 from bisect import bisect
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from tfbind.cage import central_bases, window_starts
 from tfbind.channels import channel
 from tfbind.contract import Input
 from tfbind.genome import Genome
@@ -38,9 +40,8 @@ def fasta_records(
         of a contig.
     """
     minus = minus_of(batch)
-    middle = batch.starts + batch.ends
     spans = batch.ends - batch.starts if window is None else np.full(len(batch), window)
-    firsts = (middle - spans) // 2
+    firsts = batch.starts if window is None else _firsts(batch, window)
     records = []
     for code, first, span, turned in zip(batch.codes, firsts, spans, minus, strict=True):
         codes = genome.codes(names[code], int(first), int(first + span))
@@ -48,6 +49,12 @@ def fasta_records(
         name = f">{names[code]}:{first}-{first + span}{'(-)' if turned else ''}\n"
         records.append(name.encode() + _LETTERS[codes].tobytes() + b"\n")
     return records
+
+
+def _firsts(batch: Intervals, window: int) -> npt.NDArray[np.int64]:
+    """Give where windows around the central bases of intervals begin along the contig."""
+    minus = minus_of(batch)
+    return window_starts(central_bases(replace(batch, minus=minus)), minus, window)
 
 
 class Apart:
@@ -75,7 +82,7 @@ class Apart:
         names : sequence of str
             For each of `batch.contigs`, the genome's name.
         """
-        firsts = (batch.starts + batch.ends - self._width) // 2
+        firsts = _firsts(batch, self._width)
         return np.array(
             [
                 self._is_apart(names[code], first)
