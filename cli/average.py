@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from tfbind.errors import InputError
+from tfbind.errors import InputError, three
 
-from .explain_windows import Marks, inside, marks_in, stretch_in
+from .explain_windows import Marks, data_of, inside, marks_in, stretch_in
 from .explained import (
     Asked,
     Bins,
@@ -171,7 +171,7 @@ def average(
         if plot is not None:
             part = stack.enter_context(replacing(plot, force=force))
             drawn = track or known[0]
-            title = f"{Path(model).name}: contributions of {drawn} by {method}, {Path(bed).name}"
+            title = f"{Path(model).name}: contributions of {drawn} by {method}, {data_of(bed)}"
             averages.draw(part, plot, drawn, [_made(one) for one in marks], shown, title)
         averages.write(stack.enter_context(writing(output, force=force)))
     averages.tell(track or known[0], marks)
@@ -267,6 +267,12 @@ class _Averages:
         tasks = self._network.contract.tasks
         wanted = self._asked.task
         wanted = word if wanted is None and word in tasks else wanted
+        if wanted is None and word != ALL and len(tasks) > 1:
+            raise InputError(
+                f"holds bins with {word!r} in column 4, which is none of the outputs "
+                f"{three(tasks)}; choose groups by --groups, or an output by --task",
+                path=self._bins.name,
+            )
         task = chosen_task(tasks, wanted)
         explain = next((one.explain for one in self._groups.values() if one.task == task), None)
         if explain is None:

@@ -1,5 +1,6 @@
 """The files that contributions are written to: tracks, rows of bins, a table."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ class Files:
         """Refuse what cannot be written, before any work is done."""
         if not self.rows:
             is_bigwig(self.output)
+        left = self.output if self.rows else self.output.replace(EACH, "")
+        if found := re.search(r"{[^{}]*}", left):
+            known = f"none: {ROWS} holds all inputs" if self.rows else f"{EACH}, for each input"
+            raise typer.BadParameter(f"found {found[0]} in -o {self.output}, expected {known}")
         refuse_same(*self.paths())
         for path in self.paths():
             refuse_existing(path, force=self.force)
@@ -73,6 +78,8 @@ def tracks_asked(asked: str | None, output: str, known: list[str]) -> tuple[str,
         raise typer.BadParameter(
             f"found --track {asked}, expected an input with a value a base: {', '.join(known)}"
         )
+    if asked is not None and output.endswith(ROWS):
+        raise typer.BadParameter(f"rows ({ROWS}) are of all inputs: drop --track")
     if asked is not None:
         return (asked,)
     return tuple(known if EACH in output else known[:1])

@@ -158,6 +158,7 @@ def filters(
     refuse_stdin_twice(bed, motifs, beside)
     known, others = (_motifs(path) for path in (motifs, beside))
     network = opened(model, threads)
+    _tell_few(len(known), quiet=quiet)
     from tfbind.interpret.learnt import as_motifs, described, set_beside
     from tfbind.interpret.logits import chosen_task
     from tfbind.meme import meme_text
@@ -202,6 +203,17 @@ def _motifs(path: str | None) -> "list[Motif]":
         return []
     with reading(path) as (stream, name):
         return motifs_in(stream, name)
+
+
+def _tell_few(known: int, *, quiet: bool) -> None:
+    from tfbind.interpret.matches import FEW
+
+    if 0 < known < FEW:
+        say(
+            f"--motifs has {known} motif(s): p and q are rough below {FEW}; a whole database, such "
+            "as JASPAR's, tells better what is expected by chance",
+            quiet=quiet,
+        )
 
 
 def _scan(network: "Network", windows: "Iterator[Windows]", sample: int, *, quiet: bool) -> "Scan":

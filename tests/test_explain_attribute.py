@@ -165,6 +165,9 @@ def test_average_writes_a_table_and_a_picture(
         (["--shuffles", "2", "--frequencies", ".25,.25,.25,.25"], 2, "a reference of its own"),
         (["--frequencies", "1,2"], 2, "expected four of A,C,G,T that sum to 1"),
         (["-o", "x.bed.gz"], 2, "would not be compressed"),
+        (["-o", "x.{task}.bw"], 2, "found {task} in -o x.{task}.bw, expected {input}"),
+        (["-o", "x.{input}.npz"], 2, "expected none: .npz holds all inputs"),
+        (["-o", "x.npz", "--track", "dnase"], 2, "rows (.npz) are of all inputs: drop --track"),
     ],
 )
 def test_wrong_usage_is_told(

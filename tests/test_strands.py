@@ -9,7 +9,7 @@ from conftest import Tfbind, ok, said
 from sklearn.metrics import roc_auc_score
 
 from tfbind.channels import Sources
-from tfbind.classes import class_codes
+from tfbind.classes import class_codes, refuse_words
 from tfbind.contract import Geometry, Input, Tiles
 from tfbind.errors import InputError
 from tfbind.genome import Genome
@@ -96,6 +96,13 @@ def test_a_class_is_one_label_of_several(tmp_path: Path) -> None:
     assert class_codes(batch, ("sharp", "broad"), "b").tolist() == [[2, 0], [0, 2], [0, 0], [1, 1]]
     with pytest.raises(InputError, match="line 2: found 'broad' in column 4, expected a class"):
         class_codes(batch, ("sharp", "other"), "b")
+
+
+def test_a_class_behind_bins_without_one_is_told(tmp_path: Path) -> None:
+    refuse_words(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\n" * 2), "b")
+    batch = bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\tsharp\t0\t+\n")
+    with pytest.raises(InputError, match="b: line 2: found 'sharp' in column 4 behind bins with a"):
+        refuse_words(batch, "b")
 
 
 def test_bins_of_both_strands(tfbind: Tfbind, tmp_path: Path) -> None:
@@ -240,3 +247,28 @@ def test_classes_are_measured(
     assert sorted(turned.splitlines()) == sorted(told.splitlines())
     message = said(tfbind(*evaluate[:2], "background,sharp", stdin=lines))
     assert "found 'broad' in column 4" in message
+
+
+def test_each_class_is_explained_by_its_own_output(
+    tfbind: Tfbind, data: Path, start_sites: Path, tmp_path: Path
+) -> None:
+    network, genome = start_sites / "tss.keras", data / "hg19.chrX_cut.fa.gz"
+    lines = (start_sites / "labelled.bed").read_text().splitlines(keepends=True)
+    given = ("--fasta", genome, "--frequencies", ".3,.2,.2,.3")
+    command = ("explain", "average", network, *given)
+    done = tfbind(*command, "--groups", "broad,sharp", stdin="".join(lines))
+    rows = [line.split("\t") for line in ok(done).decode().splitlines()[1:]]
+    found = {
+        (group, task): np.array([float(row[4]) for row in rows if row[0] == group])
+        for group, task in dict.fromkeys((row[0], row[1]) for row in rows)
+    }
+    assert list(found) == [("broad", "broad"), ("sharp", "sharp")]
+    for (group, task), means in found.items():
+        some = "".join(line for line in lines if line.split("\t")[3] == group)
+        path = tmp_path / f"{group}.npz"
+        ok(tfbind("explain", "attribute", network, *given, "--task", task, "-o", path, stdin=some))
+        with np.load(path) as file:
+            alone = file["contributions.sequence"]
+        np.testing.assert_allclose(means, alone.mean(axis=0), atol=1e-5)
+    message = said(tfbind(*command, stdin=lines[0].replace("background", "ambiguous")))
+    assert "'ambiguous' in column 4, which is none of the outputs background, sharp" in message

@@ -54,6 +54,22 @@ def words_of(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.ND
     return np.asarray(codes, np.int64)
 
 
+def refuse_words(batch: Intervals, path: str | Path) -> None:
+    """Refuse classes behind bins that had none; `InputError` names the first line with one.
+
+    What a file holds is written down before its first bin, and cannot change behind it.
+    """
+    words = np.flatnonzero(~np.asarray(pc.equal(batch.extra[0], b".")))
+    if len(words):
+        found = batch.extra[0][int(words[0])].as_py().decode("utf-8", "replace")
+        raise InputError(
+            f"found {found[:60]!r} in column 4 behind bins with a dot, which have no class; label "
+            "all bins by tfbind label --cage, or none",
+            path=path,
+            line=int(batch.numbers[words[0]]),
+        )
+
+
 def class_codes(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.NDArray[np.uint8]:
     """Turn the class of each bin into a label for each class; errors are those of `words_of`.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tfbind.channels import Sources, channel
 from tfbind.channels.base import Array, Reader
-from tfbind.classes import class_codes
+from tfbind.classes import class_codes, refuse_words
 from tfbind.contract import Geometry, Input, fed
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
@@ -293,7 +293,8 @@ def cut_tiles(
     Parameters
     ----------
     batches : iterable of (Intervals, names)
-        As `BinCheck` gives them. Where the stream is cut into batches changes no tile.
+        As `BinCheck` gives them. Where the stream is cut into batches changes no tile; where bins
+        are of both strands, it changes their order.
     stretches : Stretches
     geometry : Geometry
     longest : int
@@ -385,6 +386,7 @@ class _Cutter:
         if batch.minus is None:
             return label_codes(batch, self._path)
         if not self._experiments:
+            refuse_words(batch, self._path)
             return np.zeros((len(batch), 0), np.uint8)
         return class_codes(batch, self._experiments, self._path)
 

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfbind.interpret.average import Profile, inside, positions
 from tfbind.plots import BLUE, GREY, ORANGE, figure_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,20 @@ def draw_profiles(
         drawn.suptitle(title, fontsize=13)
         panels = drawn.subplots(len(profiles), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, (name, profile) in zip(panels, profiles.items(), strict=True):
-            places = positions(len(profile.mean)) + 0.5
+            places = positions(len(profile.mean))
             low, high = profile.mean - profile.error, profile.mean + profile.error
             axes.fill_between(
                 places, low, high, color=BLUE, alpha=0.25, linewidth=0, label="standard error"
             )
             axes.plot(places, profile.mean, color=BLUE, linewidth=1.4, label="mean contribution")
             axes.axhline(0, color=GREY, linewidth=0.8)
-            axes.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
+            axes.axvline(-0.5, color=GREY, linewidth=0.8, linestyle="--")
             for mark in marks:
                 own = profile.mean[inside(len(profile.mean), mark.region)]
                 first, last = mark.region
                 share = f"{mark.name}, {first} to {last - 1} bp: mean {own.mean():.2g} a base"
-                axes.axvspan(*mark.region, color=ORANGE, alpha=0.2, linewidth=0, label=share)
+                edges = first - 0.5, last - 0.5
+                axes.axvspan(*edges, color=ORANGE, alpha=0.2, linewidth=0, label=share)
             axes.set_title(f"{name}, {profile.sites:,} sites", fontsize=11)
             axes.set_ylabel("Contribution to the output\n(mean over sites, logits a base)")
             axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
@@ -74,12 +79,13 @@ def draw_profiles(
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
         window = len(next(iter(profiles.values())).mean)
-        panels[-1].set_xlim(shown or (-(window // 2), window - window // 2))
+        first, last = shown or (-(window // 2), window - window // 2)
+        panels[-1].set_xlim(first - 0.5, last - 0.5)
         panels[-1].set_xlabel("Position from the centre of the bin (bp)")
         _fit(panels[-1], profiles, shown)
 
 
-def _fit(axes: object, profiles: Mapping[str, Profile], shown: tuple[int, int] | None) -> None:
+def _fit(axes: "Axes", profiles: Mapping[str, Profile], shown: tuple[int, int] | None) -> None:
     """Let the height be that of what is shown."""
     values = []
     for profile in profiles.values():
@@ -89,4 +95,4 @@ def _fit(axes: object, profiles: Mapping[str, Profile], shown: tuple[int, int] |
         values += [profile.mean[own] - error, profile.mean[own] + error]
     low, high = (float(f(np.concatenate(values))) for f in (np.min, np.max))
     room = 0.08 * (high - low) or 1.0
-    axes.set_ylim(low - room, high + room)  # type: ignore[attr-defined]
+    axes.set_ylim(low - room, high + room)

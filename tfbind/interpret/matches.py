@@ -1,5 +1,6 @@
 """Which known motifs a motif is like, by TOMTOM."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ EVEN = 0.25
 
 GAP = 2
 """So many such positions may part two others of a core."""
+
+FEW = 25
+"""Of fewer known motifs p-values are rough: their positions tell what is expected by chance."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ def best_matches(
         return []
     cores = [core(one.frequencies) for one in (*known, *among)]
     targets = [one.frequencies[at] for one, at in zip((*known, *among), cores, strict=True)]
-    pvalues, _, offsets, overlaps, strands = tomtom(_columns(queries), _columns(targets))
+    with warnings.catch_warnings():  # of few motifs, as `FEW` says
+        warnings.filterwarnings("ignore", "tomtom was given", UserWarning)
+        found = tomtom(_columns(queries), _columns(targets))
+    pvalues, _, offsets, overlaps, strands = found
     pvalues = pvalues[:, : len(known)]
     rates = false_discovery_rates(pvalues)
     best = np.argmin(pvalues, axis=1)

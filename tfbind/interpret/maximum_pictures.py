@@ -100,7 +100,8 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
         label="one standard deviation over starts",
     )
     axes.plot(shown.positions, heights, color=BLUE, linewidth=0.9, label="mean")
-    axes.axvspan(*shown.near, color=BLUE, alpha=0.12, linewidth=0, label="drawn below")
+    near = shown.near.start - 0.5, shown.near.end - 0.5
+    axes.axvspan(*near, color=BLUE, alpha=0.12, linewidth=0, label="drawn below")
     for (start, end), name in shown.marks:
         told = f"{name}, {start:+d} to {end - 1:+d} bp"
         axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, label=told)
