@@ -313,8 +313,8 @@ def _shown(
 def _how(ascent: "Ascent", starts: int, networks: int) -> str:
     of = f" of {networks} networks" if networks > 1 else ""
     return (
-        f"{starts} start(s){of}, {ascent.steps} steps, rate {ascent.rate:g}, lambda "
-        f"{ascent.penalty:g}"
+        f"{starts} start{'s' * (starts > 1)}{of}, {ascent.steps} steps, rate {ascent.rate:g}, "
+        f"lambda {ascent.penalty:g}"
     )
 
 

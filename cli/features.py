@@ -24,6 +24,8 @@ from .streams import reading, refuse_terminal, writing
 from .table import Wanted, columns_behind, for_want_of_signal, is_table, write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tfbind.intervals import Intervals
     from tfbind.tiles import BinCheck
 
@@ -144,6 +146,7 @@ def features(
         python -c 'import pandas; print(pandas.read_csv("K562.tsv", sep="\\t").describe())'
     """
     from tfbind.channels import described
+    from tfbind.classes import without_words
     from tfbind.contract import Geometry, Input, Tiles
     from tfbind.distribution import sampled
     from tfbind.intervals import IntervalReader
@@ -186,7 +189,9 @@ def features(
         check = BinCheck(geometry, sources, path, missing, strands=strands)
         stretches = Stretches(geometry, inputs, sources)
         with progress("tiles", "bins", total=None, quiet=quiet) as advance:
-            whole = chain([] if first is None else [first], batches)
+            whole: Iterable[Intervals] = chain([] if first is None else [first], batches)
+            if strands and not experiments:
+                whole = without_words(whole, path)
             checked = (check(batch) for batch in advancing(whole, advance))
             tiles = cut_tiles(checked, stretches, geometry, longest, experiments, path)
             counts = write_tiles(tiles, contents, out)

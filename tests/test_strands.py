@@ -9,7 +9,7 @@ from conftest import Tfbind, ok, said
 from sklearn.metrics import roc_auc_score
 
 from tfbind.channels import Sources
-from tfbind.classes import class_codes, refuse_words
+from tfbind.classes import class_codes, without_words
 from tfbind.contract import Geometry, Input, Tiles
 from tfbind.errors import InputError
 from tfbind.genome import Genome
@@ -99,10 +99,11 @@ def test_a_class_is_one_label_of_several(tmp_path: Path) -> None:
 
 
 def test_a_class_behind_bins_without_one_is_told(tmp_path: Path) -> None:
-    refuse_words(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\n" * 2), "b")
+    dots = bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\n" * 2)
+    assert list(without_words([dots], "b")) == [dots]
     batch = bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\tsharp\t0\t+\n")
     with pytest.raises(InputError, match="b: line 2: found 'sharp' in column 4 behind bins with a"):
-        refuse_words(batch, "b")
+        list(without_words([dots, batch], "b"))
 
 
 def test_bins_of_both_strands(tfbind: Tfbind, tmp_path: Path) -> None:
@@ -254,9 +255,10 @@ def test_each_class_is_explained_by_its_own_output(
 ) -> None:
     network, genome = start_sites / "tss.keras", data / "hg19.chrX_cut.fa.gz"
     lines = (start_sites / "labelled.bed").read_text().splitlines(keepends=True)
-    given = ("--fasta", genome, "--frequencies", ".3,.2,.2,.3")
-    command = ("explain", "average", network, *given)
+    command = ("explain", "average", network, "--fasta", genome)
     done = tfbind(*command, "--groups", "broad,sharp", stdin="".join(lines))
+    told = done.stderr.decode()
+    given = ("--fasta", genome, "--frequencies", told.split("--frequencies ")[1].split()[0])
     rows = [line.split("\t") for line in ok(done).decode().splitlines()[1:]]
     found = {
         (group, task): np.array([float(row[4]) for row in rows if row[0] == group])
@@ -270,5 +272,6 @@ def test_each_class_is_explained_by_its_own_output(
         with np.load(path) as file:
             alone = file["contributions.sequence"]
         np.testing.assert_allclose(means, alone.mean(axis=0), atol=1e-5)
-    message = said(tfbind(*command, stdin=lines[0].replace("background", "ambiguous")))
+    unclear = lines[0].replace("background", "ambiguous")
+    message = said(tfbind(*command, *given[2:], stdin=unclear))
     assert "'ambiguous' in column 4, which is none of the outputs background, sharp" in message

@@ -1,6 +1,6 @@
 """Classes that exclude each other, as words in the fourth column of bins with strands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,20 +54,22 @@ def words_of(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.ND
     return np.asarray(codes, np.int64)
 
 
-def refuse_words(batch: Intervals, path: str | Path) -> None:
-    """Refuse classes behind bins that had none; `InputError` names the first line with one.
+def without_words(batches: Iterable[Intervals], path: str | Path) -> Iterator[Intervals]:
+    """Pass bins without a class on; `InputError` names the first line that has one.
 
     What a file holds is written down before its first bin, and cannot change behind it.
     """
-    words = np.flatnonzero(~np.asarray(pc.equal(batch.extra[0], b".")))
-    if len(words):
-        found = batch.extra[0][int(words[0])].as_py().decode("utf-8", "replace")
-        raise InputError(
-            f"found {found[:60]!r} in column 4 behind bins with a dot, which have no class; label "
-            "all bins by tfbind label --cage, or none",
-            path=path,
-            line=int(batch.numbers[words[0]]),
-        )
+    for batch in batches:
+        words = np.flatnonzero(~np.asarray(pc.equal(batch.extra[0], b".")))
+        if len(words):
+            found = batch.extra[0][int(words[0])].as_py().decode("utf-8", "replace")
+            raise InputError(
+                f"found {found[:60]!r} in column 4 behind bins with a dot, which have no class; "
+                "label all bins by tfbind label --cage, or none",
+                path=path,
+                line=int(batch.numbers[words[0]]),
+            )
+        yield batch
 
 
 def class_codes(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.NDArray[np.uint8]:

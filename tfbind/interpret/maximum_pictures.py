@@ -107,8 +107,8 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
         axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, label=told)
     axes.set_ylabel("highest base")
     axes.set_title(
-        f"The whole window: mean over {len(shown.rows)} start(s) of each position's highest base; "
-        f"below percentile {shown.percentile:g} it is 0",
+        f"The whole window: mean over the starts of each position's highest base; below percentile "
+        f"{shown.percentile:g} it is 0",
         fontsize=10,
     )
     axes.margins(y=0.15)
