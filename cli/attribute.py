@@ -10,6 +10,7 @@ import typer
 
 from .contributions import Files, Rows, Table, Tracks, kept, tracks_asked, written
 from .explained import (
+    WITHOUT_REFERENCE,
     Asked,
     Bins,
     Frequencies,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tfbind.interpret.covering import Bases
     from tfbind.interpret.explanation import Explained
     from tfbind.interpret.mutagenesis import Mutagenesis
+    from tfbind.interpret.references import Reference
 
 
 def attribute(
@@ -125,7 +127,8 @@ def attribute(
 
     With -o NAME.npz it writes a row for each bin instead, and a second file NAME.onehot.npz, as
     modisco-lite wants them. NAME.npz holds the hypothetical contributions (arr_0), those of each
-    input (contributions.NAME), the outputs, and where the bins are. Where the network reads
+    input (contributions.NAME), the outputs, where the bins are, and of what model and reference the
+    numbers are (about.NAME). Where the network reads
     strands, rows of bins with - in column 6 run along the minus strand.
 
     For example:
@@ -140,15 +143,15 @@ def attribute(
     asked = Asked(task, method, reference, frequencies, shuffles, steps, seed)
     asked.check()
     Files(output, (), table, force).check()
-    began = time.monotonic()
     network = opened(model, threads)
-    from tfbind.interpret.explanation import names_along
+    from tfbind.interpret.attribution import Attributor
+    from tfbind.interpret.explanation import no_rows
     from tfbind.interpret.logits import chosen_task
 
     contract = network.contract
     chosen = chosen_task(contract.tasks, task)
-    known = names_along(contract)
-    files = Files(output, tracks_asked(track, output, tracks_of(contract, method)), table, force)
+    known = tracks_of(contract, method)
+    files = Files(output, tracks_asked(track, output, known), table, force)
     files.check()
     with (
         bins_of(
@@ -162,22 +165,28 @@ def attribute(
             missing=missing,
             alias=alias,
             chr_prefix=chr_prefix,
+            twice=asked.counts(contract),
             quiet=quiet,
         ) as bins,
         ExitStack() as stack,
     ):
-        explainer = method_of(network, model, chosen, asked, reference_of(asked, bins, quiet=quiet))
-        rows = Rows(stack, files) if files.rows else None
-        sinks = _sinks(stack, files, bins, known, explainer, _head(model, chosen, asked, bins))
+        measured_from = reference_of(asked, bins, quiet=quiet)
+        explainer = method_of(network, model, chosen, asked, measured_from)
+        about = _about(model, chosen, asked, measured_from, bins)
+        rows = Rows(stack, files, about, bins.sources.genome.sizes) if files.rows else None
+        sinks = _sinks(stack, files, bins, known, explainer, _head(about))
+        began = time.monotonic()
         tally = Tally(stack.enter_context(progress("explain", "bins", total=None, quiet=quiet)))
         alone = windows or not contract.scans or shuffles is not None
-        summed = rows is None and not alone and method != "mutagenesis"
-        done = Done(tally, "a bin, in the mean of its tile" if summed else "a bin")
-        if summed:
+        if rows is None and not alone and isinstance(explainer, Attributor):
+            done = Done(tally, "a bin, in the mean of its tile")
             written(_summed(bins, explainer, done), sinks)
         else:
+            done = Done(tally, "a bin")
             told = kept(_explained(bins, explainer, done, alone=alone, ordered=bool(sinks)), rows)
             written(_means(told, bins, wanted=bool(sinks)), sinks)
+        if rows is not None and not done.bins:
+            rows.add(no_rows(contract, known))
     _tell(done, bins, asked, time.monotonic() - began, quiet=quiet)
 
 
@@ -224,14 +233,11 @@ def _sinks(
     return sinks
 
 
-def _summed(bins: Bins, explainer: "Attributor | Mutagenesis", done: Done) -> "Iterator[Bases]":
+def _summed(bins: Bins, explainer: "Attributor", done: Done) -> "Iterator[Bases]":
     """Explain tile by tile, and give means at bases."""
-    from tfbind.interpret.attribution import Attributor
     from tfbind.interpret.covering import Covering
     from tfbind.interpret.explanation import ascending, cut, one_strand, summed_tiles
 
-    if not isinstance(explainer, Attributor):
-        raise TypeError("mutagenesis has no sums")
     covering = Covering(bins.sources.genome.sizes)
     batches = one_strand(ascending(bins.read(), bins.name), bins.name)
     tiles = cut(batches, bins.contract, bins.stretches, bins.name)
@@ -250,8 +256,10 @@ def _explained(
     from tfbind.interpret import explanation as ways
     from tfbind.interpret.mutagenesis import Mutagenesis
 
+    stranded = bins.contract.stranded
     batches = ways.ascending(bins.read(), bins.name) if ordered else bins.read()
-    tiled = isinstance(explainer, Mutagenesis) and not alone
+    # Tiles part the strands, and rows are in the order of the bins.
+    tiled = isinstance(explainer, Mutagenesis) and not alone and (ordered or not stranded)
     if ordered or tiled:
         batches = ways.one_strand(batches, bins.name)
     rows: Iterator[Explained]
@@ -281,20 +289,34 @@ def _means(rows: "Iterator[Explained]", bins: Bins, *, wanted: bool) -> "Iterato
     yield from covering.end()
 
 
-def _head(model: str, task: str, asked: Asked, bins: Bins) -> bytes:
-    """Say what the numbers are of."""
+def _about(
+    model: str, task: str, asked: Asked, reference: "Reference", bins: Bins
+) -> dict[str, str]:
+    """Say what the numbers are of, and what they hang on."""
+    from hashlib import file_digest
+
     import tfbind
 
+    with open(model, "rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    measured = {} if asked.method in WITHOUT_REFERENCE else {"reference": str(reference)}
+    steps = {"steps": str(asked.steps)} if asked.method == "integrated" else {}
     signals = bins.sources.signals.items()
-    parts = [
-        "#tfbind",
-        f"version={tfbind.__version__}",
-        f"model={Path(model).name}",
-        f"method={asked.method}",
-        f"task={task}",
-        f"genome={Path(bins.sources.genome.path).name}",
-        *(f"signal:{name}={Path(one.path).name}" for name, one in signals),
-    ]
+    return {
+        "version": tfbind.__version__,
+        "model": Path(model).name,
+        "sha256": digest,
+        "method": asked.method,
+        "task": task,
+        **measured,
+        **steps,
+        "genome": Path(bins.sources.genome.path).name,
+        **{f"signal:{name}": Path(one.path).name for name, one in signals},
+    }
+
+
+def _head(about: dict[str, str]) -> bytes:
+    parts = ["#tfbind", *(f"{name}={value}" for name, value in about.items())]
     return "\t".join(parts).encode() + b"\n"
 
 

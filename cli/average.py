@@ -162,6 +162,7 @@ def average(
         missing=missing,
         alias=alias,
         chr_prefix=chr_prefix,
+        twice=asked.counts(network.contract),
         quiet=quiet,
     ) as bins:
         averages = _Averages(network, model, asked, bins, comma_list(groups), quiet)
@@ -220,7 +221,9 @@ class _Averages:
         """Read all sites."""
         from tfbind.interpret.explanation import explained_windows
 
-        for batch, names in self._bins.read():
+        tasks = self._network.contract.tasks
+        task = tasks[0] if len(tasks) == 1 else self._asked.task
+        for batch, names in self._bins.labelled(task):
             for word, chosen in self._parts(batch):
                 group = self._group(word)
                 some = [(batch.select(chosen), names)]

@@ -8,7 +8,7 @@ import typer
 
 from .places import Prefix, alias_in, places, refuse_stdin_twice
 from .progress import advancing, progress, say
-from .streams import reading, writing
+from .streams import reading, refuse_existing, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def _relabelled(batch: "Intervals", codes: "npt.NDArray[np.int64]") -> bytes:
     from tfbind.intervals import bed_lines
 
     words = pc.take(pa.array(WORDS), pa.array(codes))
-    columns = [words, *(one.cast(pa.string()) for one in batch.extra[1:])]
+    columns = [words, *batch.extra[1:]]
     return b"".join(
         bed_lines(contig, batch.starts[run], batch.ends[run], *(one[run] for one in columns))
         for contig, run in batch.runs()
@@ -120,27 +120,10 @@ class CageSample:
             raise typer.BadParameter(f"{given[0]} goes with --cage")
         return self.cage is not None
 
-    @staticmethod
-    def refuse_beside(
-        bed: str,
-        accessible: str | None,
-        holdout: list[str] | None,
-        hard: str | None,
-        hard_count: int | None,
-        fasta: str | None,
-    ) -> None:
-        """Refuse what has no say in them."""
-        if bed != "-":
-            raise typer.BadParameter(f"--cage lays its own windows: found the bins {bed} too")
-        if accessible or holdout or hard or hard_count:
-            raise typer.BadParameter("--cage goes without --accessible, --holdout and --hard")
-        if fasta is None:
-            raise typer.BadParameter("no genome: give --fasta or set TFBIND_FASTA")
-
 
 def sample_cage(
     asked: CageSample,
-    fasta: str,
+    fasta: str | None,
     chroms: list[str] | None,
     region: list[str] | None,
     alias: str | None,
@@ -155,6 +138,9 @@ def sample_cage(
     from tfbind.genome import ContigNames, Genome
     from tfbind.sites import BACKGROUND_A_PEAK, Ground
 
+    if fasta is None:
+        raise typer.BadParameter("no genome: give --fasta or set TFBIND_FASTA")
+    refuse_existing(output, force=force)
     size, away = asked.size or SIZE, AWAY if asked.away is None else asked.away
     genome = Genome(fasta)
     _, regions = places(fasta, chroms, region, alias, prefix)
@@ -163,13 +149,13 @@ def sample_cage(
     ground = Ground(genome, size, regions, names)
     around, rows = ground.around(peaks)
     count = BACKGROUND_A_PEAK * len(around) if asked.background is None else asked.background
-    far = ground.background(peaks, count, away, asked.seed)
+    with progress("background", "windows", total=None, quiet=quiet) as advance:
+        far = ground.background(peaks, count, away, asked.seed, advance)
     with writing(output, force=force) as out:
         out.write(_lines(peaks, rows, around, far, list(genome.sizes), size))
     kinds = peaks.kinds[rows]
-    left = (
-        f"; {len(peaks.minus) - len(rows):,} lie elsewhere" if len(rows) < len(peaks.minus) else ""
-    )
+    others = len(peaks.minus) - len(rows)
+    left = f"; {others:,} lie elsewhere, or share their middle with another" if others else ""
     say(
         f"{int((kinds == 0).sum()):,} sharp peaks, {int((kinds == 1).sum()):,} broad ones{left}; "
         f"{len(far):,} places {away} bp or more from any peak",
@@ -195,11 +181,9 @@ def _lines(
 
     sites = joined([around, far])
     order = sites.order()
-    names = ["."] * len(sites)
+    names = [b"."] * len(sites)
     if peaks.intervals.extra:
-        names[: len(rows)] = (
-            peaks.intervals.extra[0].take(pa.array(rows)).cast(pa.string()).to_pylist()
-        )
+        names[: len(rows)] = peaks.intervals.extra[0].take(pa.array(rows)).to_pylist()
     sites, named = sites.select(order), pa.array(names).take(pa.array(order))
     text = []
     for code, contig in enumerate(contigs):

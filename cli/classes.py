@@ -15,9 +15,13 @@ from .progress import advancing, progress
 from .streams import STDIN_NAMES, reading, replacing, writing
 
 if TYPE_CHECKING:
-    from tfbind.intervals import IntervalReader
+    import numpy as np
+    import numpy.typing as npt
+
+    from tfbind.intervals import IntervalReader, Intervals
     from tfbind.multiclass import ClassReport
 
+WHERE = "scores of classes stand in the columns that the header names, or else in the last ones"
 KEPT = ("auroc", "auprc_trapezoid", "auprc_davis_goadrich", "recall_at_10_fdr", "recall_at_50_fdr")
 
 
@@ -73,10 +77,10 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
         for batch in advancing(reader, advance):
             columns = columns or _columns(reader, names, path)
             words.append(words_of(batch, names, path))
-            values.append(np.stack([scores_of(batch, path, n) for n in columns], axis=1))
+            _refuse_background(words[-1], batch, names, path)
+            values.append(np.stack([scores_of(batch, path, n, WHERE) for n in columns], axis=1))
     truth, found = np.concatenate(words), np.concatenate(values)
     known = truth < len(names)
-    _refuse_background(truth, names, path)
     try:
         return class_report(names, truth[known], found[known], int((~known).sum()))
     except InputError as error:
@@ -100,11 +104,15 @@ def _columns(reader: "IntervalReader", names: Sequence[str], path: str) -> list[
     return list(range(first, reader.columns + 1))
 
 
-def _refuse_background(truth: Any, names: Sequence[str], path: str) -> None:
+def _refuse_background(
+    truth: "npt.NDArray[np.int64]", batch: "Intervals", names: Sequence[str], path: str
+) -> None:
     """Refuse bins of the background where no score is named after it."""
-    if (truth == len(names)).any():
+    if len(rows := (truth == len(names)).nonzero()[0]):
         raise InputError(
-            "holds bins of the class background, for which --classes names no score", path=path
+            "found a bin of the class background, for which --classes names no score",
+            path=path,
+            line=int(batch.numbers[rows[0]]),
         )
 
 

@@ -136,21 +136,23 @@ class Table:
 class Rows:
     """Write a row a bin into two files."""
 
-    def __init__(self, stack: ExitStack, files: Files) -> None:
+    def __init__(
+        self, stack: ExitStack, files: Files, about: dict[str, str], contigs: Iterable[str]
+    ) -> None:
         from tfbind.interpret.archives import ArrayFile
 
-        def opened(path: str) -> "ArrayFile":
-            return stack.enter_context(
-                ArrayFile(stack.enter_context(replacing(path, force=files.force)))
-            )
+        def opened(path: str, **told: str) -> "ArrayFile":
+            part = stack.enter_context(replacing(path, force=files.force))
+            return stack.enter_context(ArrayFile(part, told))
 
-        self._values, self._bases = opened(files.output), opened(files.one_hot)
+        self._values, self._bases = opened(files.output, **about), opened(files.one_hot)
+        self._name_width = max(map(len, contigs))
 
     def add(self, explained: "Explained") -> None:
         """Write the rows of some bins."""
         from tfbind.interpret.archives import attribution_rows, one_hot_rows
 
-        self._values.add(attribution_rows(explained))
+        self._values.add(attribution_rows(explained, self._name_width))
         self._bases.add(one_hot_rows(explained))
 
 

@@ -71,7 +71,7 @@ def fasta(
     """Write the sequences of labelled bins for MEME-ChIP's discriminative mode.
 
     Reads BED with a label in column 4, such as B and U of tfbind label, or sharp, broad and
-    background. Bins on the minus strand, by column 6, are reverse-complemented.
+    background. Where column 6 holds strands, +, - or a dot, bins with - are reverse-complemented.
 
     Writes two files of FASTA, PREFIX.primary.fa and PREFIX.control.fa, of sequences of one length,
     as MEME-ChIP wants them, and tells the line that runs it. Bins overlap; of those of one set that
@@ -88,8 +88,9 @@ def fasta(
         tfbind explain filters ctcf.keras labelled.bed --beside ctcf.meme-chip/combined.meme
     """
     from tfbind.intervals import IntervalReader
+    from tfbind.labels import labels_first
 
-    if not output or output.endswith("/"):
+    if output in ("", "-") or output.endswith("/"):
         raise typer.BadParameter(f"found -o {output!r}, expected the beginning of two names")
     if primary == control:
         raise typer.BadParameter(f"--primary and --control are both {primary}")
@@ -108,7 +109,7 @@ def fasta(
             )
             for label, path in zip((primary, control), paths, strict=True)
         ]
-        reader = IntervalReader(stream, name)
+        reader = labels_first(IntervalReader(stream, name), name, None)
         advance = stack.enter_context(progress("fasta", "bins", total=None, quiet=quiet))
         _write(advancing(reader, advance), name, sources, window, sets, overlapping=overlapping)
     for one in sets:
@@ -132,17 +133,15 @@ def _write(
 ) -> None:
     """Write the sequences of both sets."""
     from tfbind.interpret.sequences import Apart, fasta_records
-    from tfbind.strands import has_strands, stranded
+    from tfbind.strands import told_strands
     from tfbind.tiles import BinCheck
 
     check = BinCheck(None, sources, path)
-    strands: bool | None = None  # as the first batch has them
     others: dict[str, None] = {}
     chosen: dict[str, Apart] = {}
     size = window
     for whole in batches:
-        strands = has_strands(whole) if strands is None else strands
-        batch, names = check(stranded(whole, path) if strands else whole)
+        batch, names = check(told_strands(whole, path))
         if not batch.extra:
             raise InputError(
                 "has no column 4, expected labels there; tfbind label writes them", path=path

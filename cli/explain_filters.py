@@ -1,5 +1,6 @@
 """`tfbind explain filters`."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,15 +9,9 @@ import typer
 
 from tfbind.errors import InputError
 
-from .explain_windows import (
-    Label,
-    Reading,
-    Windows,
-    data_of,
-    require_extra,
-    windows_of,
-)
-from .explained import NetworkFile, Task, opened
+from .explain_windows import Label, Windows, data_of, labelled_windows, require_extra
+from .explained import NetworkFile, Task, bins_of, opened
+from .machine import processors
 from .options import (
     Alias,
     BedInput,
@@ -26,6 +21,7 @@ from .options import (
     Fasta,
     Files,
     Force,
+    Missing,
     Output,
     Quiet,
     Signals,
@@ -117,6 +113,7 @@ def filters(
     channel: Files = None,
     cell: Cell = None,
     expression: Expression = None,
+    missing: Missing = "error",
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
     output: Output = "-",
@@ -157,6 +154,7 @@ def filters(
     _check_outputs([output, *(one for one in (meme, html) if one)], plot, force=force)
     refuse_stdin_twice(bed, motifs, beside)
     known, others = (_motifs(path) for path in (motifs, beside))
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads or processors()))  # of TOMTOM
     network = opened(model, threads)
     _tell_few(len(known), quiet=quiet)
     from tfbind.interpret.learnt import as_motifs, described, set_beside
@@ -164,9 +162,21 @@ def filters(
     from tfbind.meme import meme_text
 
     chosen = chosen_task(network.contract.tasks, task)
-    reading_of = Reading(fasta, signal, channel, cell, expression, alias, chr_prefix, quiet)
-    with windows_of(bed, network.contract, label, reading_of) as windows:
-        scan = _scan(network, windows, sample, quiet=quiet)
+    with bins_of(
+        bed,
+        network.contract,
+        fasta=fasta,
+        signal=signal,
+        channel=channel,
+        cell=cell,
+        expression=expression,
+        missing=missing,
+        alias=alias,
+        chr_prefix=chr_prefix,
+        twice=False,
+        quiet=quiet,
+    ) as bins:
+        scan = _scan(network, labelled_windows(bins, label, chosen), sample, quiet=quiet)
     found = list(scan.sites(threshold))
     influence = _influence(network, chosen, scan, [one for one, _ in found], quiet=quiet)
     learnt = described(found, influence, known, others, least)

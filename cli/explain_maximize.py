@@ -1,5 +1,6 @@
 """`tfbind explain maximize`."""
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,15 +12,14 @@ from tfbind.errors import InputError
 from .explain_windows import (
     Label,
     Marks,
-    Reading,
     data_of,
     inside,
+    labelled_windows,
     marks_in,
     require_extra,
     stretch_in,
-    windows_of,
 )
-from .explained import NetworkFile, Task, opened
+from .explained import NetworkFile, Task, bins_of, opened
 from .options import (
     Alias,
     Cell,
@@ -28,6 +28,7 @@ from .options import (
     Fasta,
     Files,
     Force,
+    Missing,
     Output,
     Quiet,
     Seed,
@@ -37,6 +38,7 @@ from .options import (
 from .pictures import check_picture, kind_of
 from .progress import progress, say
 from .streams import refuse_existing, refuse_same, replacing, writing
+from .unread import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +56,11 @@ if TYPE_CHECKING:
 LARGE = 60
 """Base pairs that are drawn large."""
 
+OF_BINS = ("label", "fasta", "signal", "channel", "expression", "missing", "alias", "chr_prefix")
+
 
 def maximize(
+    context: typer.Context,
     model: NetworkFile,
     also: Annotated[
         list[str] | None,
@@ -131,6 +136,7 @@ def maximize(
     channel: Files = None,
     cell: Cell = None,
     expression: Expression = None,
+    missing: Missing = "error",
     alias: Alias = None,
     chr_prefix: ChrPrefix = None,
     seed: Seed = 1,
@@ -176,6 +182,8 @@ def maximize(
     values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
+    if bins is None:
+        refuse_unread(context, OF_BINS, "says how bins are read: give --bins BED, too")
     networks = [opened(path, threads) for path in (model, *(also or []))]
     _refuse_unlike(networks, also or [])
     contract = networks[0].contract
@@ -192,8 +200,21 @@ def maximize(
         held = constants(contract, values, cell or "")
         told = _held_told(contract, values)
     else:
-        reading = Reading(fasta, signal, channel, cell, expression, alias, chr_prefix, quiet)
-        with windows_of(bins, contract, label, reading) as windows:
+        with bins_of(
+            bins,
+            contract,
+            fasta=fasta,
+            signal=signal,
+            channel=channel,
+            cell=cell,
+            expression=expression,
+            missing=missing,
+            alias=alias,
+            chr_prefix=chr_prefix,
+            twice=False,
+            quiet=quiet,
+        ) as opened_bins:
+            windows = labelled_windows(opened_bins, label, chosen)
             some = (one for one in windows if one.chosen.any())
             held = means(_only(one.inputs, one.chosen) for one in some)
         told = f", other inputs at their mean in {label} bins of {data_of(bins)}"
@@ -218,7 +239,9 @@ def _values(hold: list[str]) -> dict[str, float]:
         try:
             values[name] = float(value)
         except ValueError:
-            raise typer.BadParameter(f"found --hold {text}, expected NAME=VALUE") from None
+            values[name] = math.nan
+        if not math.isfinite(values[name]):
+            raise typer.BadParameter(f"found --hold {text}, expected NAME=VALUE, a finite number")
     return values
 
 

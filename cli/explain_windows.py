@@ -2,28 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from tfbind.errors import InputError, three
 
-from .inputs import default_cell, open_sources, signal_files
-from .places import Prefix
-from .run import wanted_files, wanted_signals
-from .streams import reading
+from .explained import Bins
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from tfbind.channels.base import Array
-    from tfbind.contract import Contract
     from tfbind.intervals import Intervals
-    from tfbind.tiles import BinCheck, Stretches
 
 WINDOWS = 256
 """Windows that are read at a time."""
@@ -34,8 +28,8 @@ Label = Annotated[
     str,
     typer.Option(
         metavar="WORD",
-        help="What column 4 says of the bins to explain, such as B, sharp or broad; without a "
-        "column 4 all bins are.",
+        help="What column 4, or the one that the header names by the task, says of the bins to "
+        "explain, such as B, sharp or broad; without a column 4 all bins are.",
     ),
 ]
 
@@ -58,66 +52,26 @@ def require_extra() -> None:
             )
 
 
-class Reading(NamedTuple):
-    """Options that say what windows are read from."""
-
-    fasta: str | None
-    signal: list[str] | None
-    channel: list[str] | None
-    cell: str | None
-    expression: str | None
-    alias: str | None
-    chr_prefix: Prefix
-    quiet: bool
-
-
-@contextmanager
-def windows_of(
-    bed: str,
-    contract: "Contract",
-    label: str,
-    given: Reading,
-) -> Iterator[Iterator[Windows]]:
-    """Open bins and what their windows are read from."""
-    from tfbind.tiles import BinCheck, Stretches
-
-    signals = signal_files(given.signal)
-    files = wanted_signals(contract, signals, given.quiet)
-    others = wanted_files(contract, given.channel, given.expression, quiet=given.quiet)
-    cell = given.cell or default_cell(signals)
-    with reading(bed, what="BINS") as (stream, path):
-        sources = open_sources(given.fasta, files, given.alias, given.chr_prefix, cell, others)
-        check = BinCheck(contract.geometry, sources, path, strands=contract.stranded)
-        stretches = Stretches(contract.geometry, contract.inputs, sources)
-        yield _read(stream, path, contract, label, check, stretches)
-
-
-def _read(
-    stream: BinaryIO,
-    path: str,
-    contract: "Contract",
-    label: str,
-    check: "BinCheck",
-    stretches: "Stretches",
-) -> Iterator[Windows]:
+def labelled_windows(bins: Bins, label: str, task: str) -> Iterator[Windows]:
+    """Read the windows of bins, but of those of which nobody knows whether they have the label."""
     from tfbind.interpret.windows import read_windows
-    from tfbind.intervals import IntervalReader
 
     others: dict[str, None] = {}
     found = False
-    for batch in IntervalReader(stream, path):
-        for part in batch.parts(WINDOWS):
-            kept, names = check(_without_ambiguous(part, label))
-            chosen = with_label(kept, label, others)
+    for whole, names in bins.labelled(task):
+        for batch in whole.parts(WINDOWS):
+            kept = _without_ambiguous(batch, label)
             if not len(kept):
                 continue
+            chosen = with_label(kept, label, others)
             found = found or bool(chosen.any())
-            yield Windows(kept, names, read_windows(kept, names, contract, stretches), chosen)
+            inputs = read_windows(kept, names, bins.contract, bins.stretches)
+            yield Windows(kept, names, inputs, chosen)
     if not found:
         raise InputError(
             f"has no bin with {label!r} in column 4, but {three(others)}; give --label WORD, or "
             "bins without a column 4",
-            path=path,
+            path=bins.name,
         )
 
 

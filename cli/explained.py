@@ -1,7 +1,7 @@
 """What the commands of `tfbind explain` open: a network, and bins with what they are read from."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,8 +17,6 @@ from .run import wanted_files, wanted_signals
 from .streams import STDIN_NAMES, on_disk, reading
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tfbind.channels import Sources
     from tfbind.contract import Contract
     from tfbind.interpret.attribution import Attributor
@@ -54,7 +52,8 @@ Frequencies = Annotated[
     str | None,
     typer.Option(
         metavar="A,C,G,T",
-        help="The background; default: counted under the windows of all bins first.",
+        help="The background; default: counted under the windows of all bins first, for which "
+        "standard input is kept in a temporary file.",
     ),
 ]
 Shuffles = Annotated[
@@ -85,6 +84,12 @@ class Asked:
     steps: int
     seed: int
 
+    def counts(self, contract: "Contract") -> bool:
+        """Tell whether the background is to be counted, for which the bins are read twice."""
+        flat = self.reference == "background" and self.frequencies is None
+        reads = any(spec.source == "sequence" for spec in contract.inputs)
+        return flat and reads and self.shuffles is None and self.method not in WITHOUT_REFERENCE
+
     def check(self) -> None:
         """Refuse options that do not go together, before anything is read."""
         if self.shuffles is not None and (self.frequencies or self.reference == "zeros"):
@@ -98,9 +103,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Bins:
-    """Bins, which can be read again and again, and what their windows are read from."""
+    """Bins, and what their windows are read from."""
 
-    file: "Path"
+    file: str
     name: str
     contract: "Contract"
     check: "BinCheck"
@@ -111,8 +116,18 @@ class Bins:
         """Read and check them, from the first on."""
         from tfbind.intervals import IntervalReader
 
-        with reading(str(self.file)) as (stream, _):
+        with reading(self.file, what="BED") as (stream, _):
             yield from map(self.check, IntervalReader(stream, self.name))
+
+    def labelled(self, task: str | None) -> "Batches":
+        """Read and check them, with the labels of a task in front of their further columns."""
+        from tfbind.intervals import IntervalReader
+        from tfbind.labels import labels_first
+
+        with reading(self.file, what="BED") as (stream, _):
+            yield from map(
+                self.check, labels_first(IntervalReader(stream, self.name), self.name, task)
+            )
 
 
 @contextmanager
@@ -128,15 +143,17 @@ def bins_of(
     missing: Literal["error", "skip", "zero"],
     alias: str | None,
     chr_prefix: Prefix,
+    twice: bool,
     quiet: bool,
 ) -> Iterator[Bins]:
-    """Open bins; those of a pipe are kept in a temporary file."""
+    """Open bins; those of a pipe that are to be read twice are kept in a temporary file."""
     from tfbind.tiles import BinCheck, Stretches
 
     given = signal_files(signal)
     files = wanted_signals(contract, given, quiet)
     others = wanted_files(contract, channel, expression, quiet=quiet)
-    with on_disk(bed) as file:
+    with ExitStack() as stack:
+        file = str(stack.enter_context(on_disk(bed))) if twice else bed
         sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(given), others)
         name = "standard input" if bed in STDIN_NAMES else bed
         check = BinCheck(contract.geometry, sources, name, missing, strands=contract.stranded)
@@ -182,11 +199,10 @@ def reference_of(asked: Asked, bins: Bins, *, quiet: bool) -> "Reference":
 
     if asked.shuffles is not None:
         return Reference("shuffles", shuffles=asked.shuffles, seed=asked.seed)
-    reads = any(spec.source == "sequence" for spec in bins.contract.inputs)
-    if asked.reference == "zeros" or asked.method in WITHOUT_REFERENCE or not reads:
-        return zeros()
     if asked.frequencies is not None:
         return background(_numbers(asked.frequencies))
+    if not asked.counts(bins.contract):
+        return zeros()
     shares = _counted(bins, quiet=quiet)
     shown = ",".join(f"{share:.4f}" for share in shares)
     say(f"background, counted under the windows: --frequencies {shown}", quiet=quiet)

@@ -178,7 +178,7 @@ def features(
         reader = IntervalReader(stream, path)
         batches = iter(reader)
         first = next(batches, None)
-        strands = first is not None and has_strands(first)
+        strands = first is not None and has_strands(first, path)
         if first is not None and strands:
             experiments = _class_names(first, names)
         else:

@@ -27,6 +27,7 @@ from .options import (
 from .places import Prefix, alias_in, read_interval_set, refuse_stdin_twice, regions_in
 from .progress import advancing, progress, say
 from .streams import reading, refuse_existing, writing
+from .unread import refuse_unread
 
 if TYPE_CHECKING:
     from tfbind.intervals import IntervalReader
@@ -36,8 +37,15 @@ if TYPE_CHECKING:
 BACKGROUND = 100_000
 """Bins that are drawn of those that are not kept for certain."""
 
+OF_BINS = (
+    *("bed", "accessible", "block", "holdout", "hard", "hard_count", "signal", "channel"),
+    *("expression", "cell", "missing", "threads"),
+)
+"""Parameters of bins that are read, which --cage does not."""
+
 
 def sample(
+    context: typer.Context,
     bed: BedInput = "-",
     accessible: Annotated[
         str | None,
@@ -158,9 +166,8 @@ def sample(
 
     sites = CageSample(cage, size, away, background, seed)
     if sites.asked_for(chroms, region):
-        sites.refuse_beside(bed, accessible, holdout, hard, hard_count, fasta)
-        refuse_existing(output, force=force)
-        where = (str(fasta), chroms, region, alias, chr_prefix)
+        refuse_unread(context, OF_BINS, "is nothing to --cage, which lays its own windows")
+        where = (fasta, chroms, region, alias, chr_prefix)
         sample_cage(sites, *where, output, force=force, quiet=quiet)
         return
     background = BACKGROUND if background is None else background

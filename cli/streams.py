@@ -147,7 +147,8 @@ def refuse_existing(output: str, *, force: bool) -> None:
 
 def refuse_same(*outputs: str | None) -> None:
     """Refuse to write two things under one name."""
-    files = [one for one in outputs if one and (one == "-" or not is_pipe_or_device(one))]
+    named = [one for one in outputs if one and (one == "-" or not is_pipe_or_device(one))]
+    files = [one if one == "-" else os.path.realpath(one) for one in named]
     if len(set(files)) < len(files):
         raise typer.BadParameter("two outputs have one name: give each its own")
 
@@ -169,8 +170,8 @@ def refuse_terminal(output: str, why: str) -> None:
 
 @contextmanager
 def on_disk(path: str) -> Iterator[Path]:
-    """Give the path of a file; standard input is first copied to a temporary one."""
-    if path not in STDIN_NAMES:
+    """Give the path of a file; what can be read only once is first copied to a temporary one."""
+    if path not in STDIN_NAMES and not is_pipe_or_device(path):
         yield Path(path)
         return
     with reading(path) as (stream, _), tempfile.NamedTemporaryFile(prefix="tfbind.") as copy:

@@ -85,6 +85,18 @@ def test_windows_are_labelled(tmp_path: Path) -> None:
     assert [WORDS[code] for code in codes] == [*(row[3] for row in rows), "background"]
 
 
+def test_peaks_with_one_middle_have_one_window(tmp_path: Path) -> None:
+    # The first three share base 105: two are sharp, one is broad; the last is on the other strand.
+    places = [(100, 111, "+"), (102, 109, "+"), (90, 121, "+"), (100, 111, "-")]
+    text = "".join(f"c\t{start}\t{end}\tp\t0\t{strand}\n" for start, end, strand in places)
+    known = peaks(tmp_path / "p", text)
+    sites, rows = Ground(genome(tmp_path / "g.fa", c="ACGT" * 200), 40).around(known)
+    assert (rows.tolist(), sites.starts.tolist()) == ([0, 3], [85, 86])
+    labeller = CageLabeller(known)
+    batch = windows(tmp_path / "w", "c\t85\t125\t.\t0\t+\nc\t86\t126\t.\t0\t-\n")
+    assert [WORDS[code] for code in labeller.label(batch)] == ["ambiguous", "sharp"]
+
+
 def test_windows_lie_around_peaks_inside_regions(tmp_path: Path) -> None:
     found = genome(tmp_path / "g.fa", c="ACGT" * 200, d="ACGT" * 100)
     known = peaks(tmp_path / "p")
@@ -145,7 +157,7 @@ def test_odd_requests_are_told(tfbind: Tfbind, data: Path, tmp_path: Path) -> No
     cage, fasta = data / "cage.bed.gz", data / "hg19.chrX_cut.fa.gz"
     assert "--size goes with --cage" in said(tfbind("sample", "--size", "200", stdin=""), 2)
     message = said(tfbind("sample", "--cage", cage, "--hard", "m.onnx", "--fasta", fasta), 2)
-    assert "--cage goes without" in message
+    assert "--hard is nothing to --cage, which lays its own windows" in message
     assert "no genome" in said(tfbind("sample", "--cage", cage), 2)
     message = said(tfbind("label", "--cage", cage, "--conservative", cage, stdin=""), 2)
     assert "--cage goes without --conservative" in message

@@ -1,8 +1,7 @@
 """`tfbind explain attribute` and `average`, on a network that was trained on real data."""
 
-import shutil
-import subprocess
-import sys
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +90,42 @@ def test_no_bins_give_no_track(tfbind: Tfbind, trained: Trained) -> None:
     assert [line[0] for line in text.splitlines()] == ["#"]
 
 
+def test_the_rows_of_no_bins_have_their_shapes(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    explain(tfbind, trained, "attribute", trained.keras, "-o", tmp_path / "none.npz")
+    with np.load(tmp_path / "none.npz") as rows, np.load(tmp_path / "none.onehot.npz") as bases:
+        assert rows["arr_0"].shape == bases["arr_0"].shape == (0, 4, WINDOW)
+        assert rows["contributions.dnase"].shape == (0, WINDOW)
+        assert rows["about.method"] == "deeplift"
+
+
+def test_bins_of_a_named_pipe_are_read_as_those_of_a_file(
+    tfbind: Tfbind, trained: Trained, tmp_path: Path
+) -> None:
+    pipe, file = tmp_path / "bins.fifo", tmp_path / "bins.bed"
+    os.mkfifo(pipe)
+    file.write_text(BINS)
+    feeder = threading.Thread(target=pipe.write_text, args=(BINS,))
+    feeder.start()
+    text = explain(tfbind, trained, "attribute", trained.keras, pipe)
+    feeder.join()
+    assert text == explain(tfbind, trained, "attribute", trained.keras, file)
+    assert text.count(b"\n") > WINDOW
+    assert b"reference=frequencies:" in text.splitlines()[0]
+
+
 @pytest.mark.parametrize(
-    ("method", "more"), [("gradient", []), ("mutagenesis", []), ("deeplift", ["--shuffles", "2"])]
+    ("method", "more"),
+    [
+        ("gradient", []),
+        ("mutagenesis", []),
+        ("integrated", ["--steps", "5"]),
+        ("deeplift", ["--shuffles", "2"]),
+    ],
 )
 def test_every_method_writes_a_track(
-    tfbind: Tfbind, trained: Trained, method: str, more: list[str]
+    tfbind: Tfbind, trained: Trained, tmp_path: Path, method: str, more: list[str]
 ) -> None:
     bins = "".join(BINS.splitlines(keepends=True)[:2])
     done = tfbind(
@@ -112,25 +142,18 @@ def test_every_method_writes_a_track(
     assert f"method={method}" in lines[0]
     assert lines[1].split("\t")[:2] == ["chrX", "48299600"]
     assert lines[-1].split("\t")[2] == str(48_299_600 + WINDOW + 50)
-    assert any(float(line.split("\t")[3]) for line in lines[1:])
-
-
-def test_modisco_reads_the_rows(
-    tfbind: Tfbind, trained: Trained, bound: Path, tmp_path: Path
-) -> None:
-    command = shutil.which("modisco", path=str(Path(sys.executable).parent)) or ""
-    program = (
-        [command] if command else [sys.executable, "-c", "from modiscolite.cli import cli; cli()"]
-    )
-    explain(tfbind, trained, "attribute", trained.keras, bound, "-o", tmp_path / "rows.npz")
-    files = ["-s", tmp_path / "rows.onehot.npz", "-a", tmp_path / "rows.npz"]
-    found = tmp_path / "motifs.h5"
-    done = subprocess.run(
-        [*program, "motifs", *map(str, files), "-n", "50", "-o", str(found)],
-        capture_output=True, cwd=tmp_path, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
-    assert found.stat().st_size > 0
+    rows = tmp_path / "rows.npz"
+    options = ["--method", method, *more]
+    explain(tfbind, trained, "attribute", trained.keras, *options, "-o", rows, stdin=bins)
+    with np.load(rows) as file:
+        first, last = file["contributions.sequence"]
+    track = np.zeros(WINDOW + 50)
+    for line in lines[1:]:
+        start, end = (int(one) - 48_299_600 for one in line.split("\t")[1:3])
+        track[start:end] = float(line.split("\t")[3])
+    expected = np.concatenate([first[:50], (first[50:] + last[:-50]) / 2, last[-50:]])
+    np.testing.assert_allclose(track, expected, atol=1e-5)
+    assert np.abs(track).max() > 1e-4
 
 
 def test_average_writes_a_table_and_a_picture(

@@ -1,19 +1,26 @@
 """`tfbind explain filters`, on real data."""
 
 import csv
+import gzip
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 pytest.importorskip("keras", reason="networks need Keras: pip install 'tfbind[train]'")
 pytest.importorskip("logomaker", reason="pip install 'tfbind[explain]'")
 
+import h5py
 import keras
 from conftest import Tfbind, ok, said
 
 from tfbind.contract import Contract, Geometry, Input
+from tfbind.interpret.matches import best_matches, core
 from tfbind.motifs import read_motifs
 from tfbind.networks import ARCHITECTURES
 from tfbind.networks.files import Network, load_network, save_network
@@ -95,6 +102,21 @@ def test_command(
     assert files[2].read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_labels_of_a_task_are_those_that_the_header_names(
+    tfbind: Tfbind, sources_env: dict[str, str], with_ctcf: Path, labelled_bins: bytes
+) -> None:
+    some = labelled_bins.splitlines(keepends=True)[::3]
+    lines = [line.split() for line in some]
+    swapped = {b"B": b"U", b"U": b"B", b"A": b"U"}
+    rows = b"".join(b"\t".join([*line[:3], swapped[line[3]], line[3]]) + b"\n" for line in lines)
+    command = ("explain", "filters", with_ctcf)
+    header = b"#contig\tstart\tend\tMAX\tCTCF\n"
+    alone = tfbind(*command, stdin=b"".join(some), env=sources_env)
+    assert ok(tfbind(*command, stdin=header + rows, env=sources_env)) == ok(alone)
+    message = said(tfbind(*command, stdin=rows, env=sources_env))
+    assert "has labels in several columns, of which none is known to be of CTCF" in message
+
+
 def test_wrong_requests(
     tfbind: Tfbind,
     sources_env: dict[str, str],
@@ -115,11 +137,24 @@ def test_wrong_requests(
     assert "no.keras: cannot be read" in said(done)
 
 
-def test_the_filters_that_learnt_from_real_sites_lead(
-    tfbind: Tfbind, data: Path, sources_env: dict[str, str], tmp_path: Path
-) -> None:
-    """Train without knowledge of motifs: the most influential filters become CTCF's."""
-    tiles, network, random = (tmp_path / name for name in ("x.tiles", "x.keras", "random.keras"))
+class Learnt(NamedTuple):
+    """A network that learnt CTCF from real sites, its labelled bins, and what it reads."""
+
+    network: Path
+    bins: bytes
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def learnt(
+    tfbind: Tfbind,
+    data: Path,
+    sources_env: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Learnt:
+    """Train without knowledge of motifs."""
+    folder = tmp_path_factory.mktemp("learnt")
+    tiles, network = folder / "hela.tiles", folder / "ctcf.keras"
     env = sources_env | {"TFBIND_SIGNAL": f"dnase={data / 'HeLa-S3.dnase.bw'}"}
     peaks = [data / f"HeLa-S3.CTCF.{kind}.narrowPeak.gz" for kind in ("conservative", "relaxed")]
     accessible = data / "HeLa-S3.dnase.narrowPeak.gz"
@@ -129,21 +164,53 @@ def test_the_filters_that_learnt_from_real_sites_lead(
     ok(tfbind("features", "-o", tiles, stdin=bins, env=env))
     fold = ["--validate", "chrX:44000001-47000000", "--seed", "1"]
     ok(tfbind("train", tiles, *fold, "--epochs", "10", "-o", network, env=env))
-    learnt = load_network(network)
+    return Learnt(network, bins, env)
+
+
+def test_the_filters_that_learnt_from_real_sites_lead(
+    tfbind: Tfbind, data: Path, learnt: Learnt, tmp_path: Path
+) -> None:
+    made = load_network(learnt.network)
     keras.utils.set_random_seed(1)
-    contract = learnt.contract
-    unlearnt = ARCHITECTURES["shallow"].build(contract.inputs, contract.geometry, 1)
-    save_network(replace(learnt, model=unlearnt), random)
+    unlearnt = ARCHITECTURES["shallow"].build(made.contract.inputs, made.contract.geometry, 1)
+    save_network(replace(made, model=unlearnt), tmp_path / "random.keras")
 
     def are_ctcf(path: Path) -> list[bool]:
         """Tell of the four most influential filters whether their sites are like CTCF's."""
         known = data / "motifs.meme"
-        done = tfbind("explain", "filters", path, "--motifs", known, stdin=bins, env=env)
+        done = tfbind(
+            *("explain", "filters", path, "--motifs", known), stdin=learnt.bins, env=learnt.env
+        )
         assert "--motifs has 4 motif(s): p and q are rough below 25" in done.stderr.decode()
         rows = list(csv.DictReader(ok(done).decode().splitlines(), delimiter="\t"))[:4]
         return [
             row["sites_match"].endswith("_CTCF") and float(row["sites_p"]) < 1e-5 for row in rows
         ]
 
-    assert all(are_ctcf(network))
-    assert not any(are_ctcf(random))
+    assert all(are_ctcf(learnt.network))
+    assert not any(are_ctcf(tmp_path / "random.keras"))
+
+
+def test_modisco_finds_the_motif_in_the_rows(
+    tfbind: Tfbind, data: Path, learnt: Learnt, tmp_path: Path
+) -> None:
+    with gzip.open(data / "HeLa-S3.CTCF.conservative.narrowPeak.gz", "rt") as stream:
+        summits = [int(f[1]) + int(f[9]) for f in (line.split("\t") for line in stream)]
+    sites = "".join(f"chrX\t{s - 100}\t{s + 100}\n" for s in summits if s < 50_000_000)
+    command = ("explain", "attribute", learnt.network, "-o", tmp_path / "rows.npz")
+    ok(tfbind(*command, stdin=sites, env=learnt.env))
+    modisco = [sys.executable, "-c", "from modiscolite.cli import cli; cli()", "motifs"]
+    if found := shutil.which("modisco", path=str(Path(sys.executable).parent)):
+        modisco = [found, "motifs"]
+    options = "-s rows.onehot.npz -a rows.npz -n 500 -w 400 -o motifs.h5"
+    done = subprocess.run(
+        [*modisco, *options.split()],
+        capture_output=True, cwd=tmp_path, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    with h5py.File(tmp_path / "motifs.h5") as file:
+        first = file["pos_patterns/pattern_0/sequence"][:]
+    known = read_motifs(data / "motifs.meme")
+    (match,) = best_matches([first[core(first)]], known)
+    assert match.motif.name in ("MA0139.2", "MA1930.2")
+    assert match.pvalue < 1e-5

@@ -135,8 +135,8 @@ def sites(
     values: Sequence[float], places: Sequence[int], texts: Sequence[str], keys: Sequence[int]
 ) -> tuple[int, list[list[int]]]:
     bound = BestSites(np.array(values, np.float32)[:, None], np.array(places, np.int32)[:, None])
-    unbound = BestSites(np.array([[4.0], [1.9]], np.float32), np.zeros((2, 1), np.int32))
-    (found,) = sites_of(bound, unbound, codes_of(*texts), np.array(keys), 2, 0.5)
+    unbound, highest = np.array([[4.0], [1.9]], np.float32), np.array([4], np.float32)
+    (found,) = sites_of(bound, unbound, highest, codes_of(*texts), np.array(keys), 2, 0.5)
     assert found.threshold == 2
     assert found.bound == pytest.approx(np.mean(np.array(values) >= 2))
     assert found.unbound == 0.5
@@ -154,8 +154,8 @@ def test_a_site_counts_once() -> None:
 
 def test_a_filter_that_never_answers_has_no_sites() -> None:
     none = BestSites(np.array([[-1.0]], np.float32), np.zeros((1, 1), np.int32))
-    empty = BestSites(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.int32))
-    (found,) = sites_of(none, empty, codes_of("ACG"), np.zeros(1, int), 2, 0.5)
+    empty, highest = np.zeros((0, 1), np.float32), np.array([-1], np.float32)
+    (found,) = sites_of(none, empty, highest, codes_of("ACG"), np.zeros(1, int), 2, 0.5)
     assert (found.count, found.bound) == (0, 0)
     assert np.isnan(found.unbound)
     assert frequencies(found.counts).tolist() == [[0.25] * 4] * 2

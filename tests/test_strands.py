@@ -14,7 +14,7 @@ from tfbind.contract import Geometry, Input, Tiles
 from tfbind.errors import InputError
 from tfbind.genome import Genome
 from tfbind.intervals import IntervalReader, Intervals
-from tfbind.strands import has_strands, minus_of
+from tfbind.strands import has_strands, minus_of, told_strands
 from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tiles import BinCheck, Stretches, cut_tiles
 from tfbind.tilesets import TileSet
@@ -37,10 +37,26 @@ def fasta(path: Path, bases: str = BASES) -> Path:
 
 def test_strands_are_read(tmp_path: Path) -> None:
     batch = bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\t.\t0\t-\n")
-    assert has_strands(batch)
+    assert has_strands(batch, "b")
     assert minus_of(batch, "b").tolist() == [False, True]
-    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\n"))
-    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\tU\tA\n"))
+    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\n"), "b")
+    assert not has_strands(bins(tmp_path / "b", "c\t0\t4\tU\tU\tA\n"), "b")
+    with pytest.raises(InputError, match=r"line 2: found '\.', expected [+] or - in column 6"):
+        has_strands(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\t.\t0\t.\n"), "b")
+    with pytest.raises(InputError, match="line 1: found 7 columns, expected 6 where column 6"):
+        has_strands(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\tx\n"), "b")
+
+
+def test_strands_of_any_intervals_are_told(tmp_path: Path) -> None:
+    def told(*symbols: str) -> list[bool] | None:
+        text = "".join(f"c\t0\t4\tB\t0\t{symbol}\tx\n" for symbol in symbols)
+        minus = told_strands(bins(tmp_path / "b", text), "b").minus
+        return None if minus is None else minus.tolist()
+
+    assert told("+", ".", "-") == [False, False, True]
+    assert told("U", ".") is None
+    with pytest.raises(InputError, match="b: line 2: found 'U' in column 6, expected"):
+        told("-", "U")
 
 
 @pytest.mark.parametrize(
@@ -272,6 +288,12 @@ def test_each_class_is_explained_by_its_own_output(
         with np.load(path) as file:
             alone = file["contributions.sequence"]
         np.testing.assert_allclose(means, alone.mean(axis=0), atol=1e-5)
+    both = "".join(lines[:1]) + "".join(lines[:1]).replace("\t+\n", "\t-\n")
+    rows_path = tmp_path / "mutated.npz"
+    mutated = ("explain", "attribute", network, "--fasta", genome, "--method", "mutagenesis")
+    ok(tfbind(*mutated, "--task", "sharp", "-o", rows_path, stdin=both))
+    with np.load(rows_path) as file:
+        assert file["strand"].tolist() == [line.split()[5] for line in both.splitlines()]
     unclear = lines[0].replace("background", "ambiguous")
     message = said(tfbind(*command, *given[2:], stdin=unclear))
     assert "'ambiguous' in column 4, which is none of the outputs background, sharp" in message

@@ -104,9 +104,9 @@ def central_bases(batch: Intervals) -> Places:
 class CageLabeller:
     """Label windows by the CAGE peak in whose centre they lie.
 
-    A window is sharp or broad where its central base is that of a peak on its strand; else
-    ambiguous where that base lies in a peak, or less than some base pairs from one, on any strand;
-    else background.
+    A window is sharp or broad where its central base is that of a peak on its strand, ambiguous
+    where peaks of both kinds have it in their middle. Else it is ambiguous where that base lies in
+    a peak, or less than some base pairs from one, on any strand; else background.
 
     Parameters
     ----------
@@ -136,8 +136,11 @@ class CageLabeller:
         starts, ends = own.place(where)
         self._near = Cover(np.maximum(starts - away, 0), ends + away)
         keys = _keys(starts + peaks.centres - where.starts, peaks.minus)
-        self._keys, first = np.unique(keys, return_index=True)
-        self._kinds = peaks.kinds[first]
+        order = np.lexsort((peaks.kinds, keys))
+        keys, kinds = keys[order], peaks.kinds[order]
+        self._keys, first, count = np.unique(keys, return_index=True, return_counts=True)
+        unlike = kinds[first] != kinds[first + count - 1]
+        self._kinds = np.where(unlike, WORDS.index(UNCLEAR), kinds[first])
 
     def label(self, batch: Intervals) -> npt.NDArray[np.int64]:
         """Label windows with strands, of any sizes, in any order.

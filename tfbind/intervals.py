@@ -12,6 +12,7 @@ from typing import BinaryIO, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from tfbind.errors import InputError
@@ -299,7 +300,8 @@ def bed_lines(contig: str, *columns: npt.NDArray[np.generic] | pa.Array) -> byte
     ----------
     contig : str
     columns : ndarray or pyarrow.Array, each of length n
-        Starts, ends and what follows. A float32 becomes the shortest text that reads back to it.
+        Starts, ends and what follows. A float32 becomes the shortest text that reads back to it;
+        binary columns are written as they are, in whatever encoding.
 
     Returns
     -------
@@ -307,6 +309,10 @@ def bed_lines(contig: str, *columns: npt.NDArray[np.generic] | pa.Array) -> byte
         n lines of text.
     """
     arrays = [pa.array(column) for column in columns]
+    if any(pa.types.is_binary(one.type) for one in arrays):
+        texts = [one if pa.types.is_binary(one.type) else one.cast(pa.string()) for one in arrays]
+        parts = [contig.encode(), *(one.cast(pa.binary()) for one in texts), b"\t"]
+        return b"".join(line + b"\n" for line in pc.binary_join_element_wise(*parts).to_pylist())
     names = pa.DictionaryArray.from_arrays(np.zeros(len(arrays[0]), np.int32), pa.array([contig]))
     table = pa.table([names.cast(pa.string()), *arrays], _names(len(arrays) + 1))
     sink = pa.BufferOutputStream()

@@ -1,8 +1,8 @@
 """Labels of bins from ChIP-seq peaks: bound, ambiguous, unbound."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
-from tfbind.intervals import Intervals, read_intervals
+from tfbind.intervals import IntervalReader, Intervals, read_intervals
 from tfbind.lines import contents
 from tfbind.regions import Axis, Cover, Located
 
@@ -292,6 +292,47 @@ def column_names(header: Sequence[str], columns: int) -> list[str] | None:
         if len(fields) == columns:
             return fields[3:]
     return None
+
+
+def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> Iterator[Intervals]:
+    """Read intervals whose fourth column is the label of a task.
+
+    Parameters
+    ----------
+    reader : IntervalReader
+    path : str or Path
+        The file, for messages.
+    task : str or None
+        Where a header line gives a column this name, the labels are taken from there, and the
+        other columns behind the third are dropped; else they are in the fourth.
+
+    Yields
+    ------
+    Intervals
+
+    Raises
+    ------
+    InputError
+        If there are several columns of labels and none has this name.
+    """
+    column: int | None = None
+    for batch in reader:
+        if column is None:
+            names = column_names(reader.header, reader.columns) or []
+            column = names.index(task) if task in names else 0
+            if task not in names and _are_labels(batch.extra[1:2]):
+                shown = "no header line names them" if not names else f"they are {', '.join(names)}"
+                raise InputError(
+                    f"has labels in several columns, of which none is known to be of "
+                    f"{task or 'a task'}: {shown}; keep one by: cut -f 1-3,N",
+                    path=path,
+                )
+        yield batch if column == 0 else replace(batch, extra=(batch.extra[column],))
+
+
+def _are_labels(columns: Sequence[pa.Array]) -> bool:
+    letters = pa.array([one.encode() for one in LETTERS], pa.binary())
+    return any(pc.all(pc.is_in(one, value_set=letters)).as_py() for one in columns)
 
 
 def labelled_header(header: Sequence[str], columns: int, names: Sequence[str]) -> list[str]:

@@ -168,7 +168,12 @@ def _compact(numbers: npt.NDArray[np.int64]) -> Sequence[int] | npt.NDArray[np.i
     return range(first, last + 1) if last - first + 1 == len(numbers) else numbers
 
 
-def scores_of(batch: Intervals, path: str, column: int | None) -> npt.NDArray[np.float32]:
+def scores_of(
+    batch: Intervals,
+    path: str,
+    column: int | None,
+    advice: str = "give the column of the scores with --score-column",
+) -> npt.NDArray[np.float32]:
     """Read a column of scores.
 
     Parameters
@@ -178,6 +183,8 @@ def scores_of(batch: Intervals, path: str, column: int | None) -> npt.NDArray[np
         The name for messages.
     column : int or None
         Counted from one; None is the last.
+    advice : str
+        Of the message.
 
     Returns
     -------
@@ -200,8 +207,7 @@ def scores_of(batch: Intervals, path: str, column: int | None) -> npt.NDArray[np
         first = _first_word(text)
     found = text[first].as_py().decode("utf-8", "replace")[:40]
     raise InputError(
-        f"found {found!r} in column {column}, expected a score, a number; "
-        "give the column of the scores with --score-column",
+        f"found {found!r} in column {column}, expected a score, a number; {advice}",
         path=path,
         line=int(batch.numbers[first]),
     )

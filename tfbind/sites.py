@@ -1,6 +1,6 @@
 """Windows to learn start sites from: those of CAGE peaks, and random ones far from any."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +89,9 @@ class Ground:
             self._regions[contig] = merged(np.array(starts, np.int64), np.array(ends, np.int64))
 
     def around(self, peaks: CagePeaks) -> tuple[Sites, npt.NDArray[np.int64]]:
-        """Give the windows around peaks, and which of the peaks they are of.
+        """Give the windows around peaks, each once, and which of the peaks they are of.
+
+        Of peaks that have one middle on one strand only the first counts.
 
         Raises
         ------
@@ -119,6 +121,8 @@ class Ground:
                 line=int(where.numbers[row]),
             )
         rows = np.flatnonzero(inside)
+        places = np.stack([codes[rows], starts[rows], peaks.minus[rows]])
+        rows = rows[np.sort(np.unique(places, axis=1, return_index=True)[1])]
         return Sites(codes[rows], starts[rows], peaks.minus[rows]), rows
 
     def _found(self, peaks: CagePeaks, name: str) -> int:
@@ -130,7 +134,14 @@ class Ground:
             self._names.resolve(name, peaks.intervals.contigs)
         return -1
 
-    def background(self, peaks: CagePeaks, count: int, away: int, seed: int) -> Sites:
+    def background(
+        self,
+        peaks: CagePeaks,
+        count: int,
+        away: int,
+        seed: int,
+        advance: Callable[[float], None] = lambda windows: None,
+    ) -> Sites:
         """Draw windows, each place and strand once and as likely as any other.
 
         Their central bases lie at least some base pairs from all peaks, whatever the strand, and
@@ -142,6 +153,13 @@ class Ground:
         count, away : int
             Windows; base pairs.
         seed : int
+        advance : callable, optional
+            Told of windows that were read.
+
+        Returns
+        -------
+        Sites
+            As many, in the order in which they were drawn.
 
         Raises
         ------
@@ -160,7 +178,7 @@ class Ground:
             minus = (drawn & 1).astype(np.bool_)
             centres = firsts[at] + bases - passed[at]
             sites = Sites(contigs[at], window_starts(centres, minus, self._size), minus)
-            kept = np.flatnonzero(self._known(sites))[:count]
+            kept = np.flatnonzero(self._known(sites, advance))[:count]
             if len(kept) == count:
                 return sites.select(kept)
             if wanted >= places:
@@ -191,11 +209,12 @@ class Ground:
         contigs, firsts, lasts = np.concatenate(parts, axis=1).astype(np.int64)
         return contigs, firsts, lasts
 
-    def _known(self, sites: Sites) -> npt.NDArray[np.bool_]:
+    def _known(self, sites: Sites, advance: Callable[[float], None]) -> npt.NDArray[np.bool_]:
         """Tell of which windows all bases are known, read in the genome's order: that is faster."""
         known = np.zeros(len(sites), np.bool_)
         for row in sites.order().tolist():
             contig, start = self._contigs[int(sites.contigs[row])], int(sites.starts[row])
             codes = self._genome.codes(contig, start, start + self._size)
             known[row] = bool((codes != UNKNOWN).all())
+            advance(1)
         return known

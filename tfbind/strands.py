@@ -20,12 +20,28 @@ NAMES = {False: "plus", True: "minus"}
 """What files are named by: a plus or a minus in a name is troublesome to shells."""
 
 
-def has_strands(batch: Intervals) -> bool:
-    """Tell whether a batch of bins has a strand each: + or - in the last of six columns."""
-    if len(batch.extra) != COLUMN - 3 or not len(batch):
-        return False
+def has_strands(batch: Intervals, path: str | Path) -> bool:
+    """Tell whether bins have strands: + or - in the last of six columns.
+
+    Raises
+    ------
+    InputError
+        If some have and others have not, or there are more columns.
+    """
     symbols = pa.array(SYMBOLS, pa.binary())
-    return bool(pc.all(pc.is_in(batch.extra[-1], value_set=symbols)).as_py())
+    if len(batch.extra) < COLUMN - 3 or not len(batch):
+        return False
+    if not pc.any(pc.is_in(batch.extra[COLUMN - 4], value_set=symbols)).as_py():
+        return False
+    if len(batch.extra) > COLUMN - 3:
+        raise InputError(
+            f"found {len(batch.extra) + 3} columns, expected 6 where column 6 holds strands; keep "
+            "these by: cut -f 1-6",
+            path=path,
+            line=int(batch.numbers[0]),
+        )
+    minus_of(batch, path)
+    return True
 
 
 def minus_of(
@@ -70,6 +86,43 @@ def minus_of(
             f"found {found[:60]!r}, {wanted}", path=path, line=int(batch.numbers[wrong[0]])
         )
     return np.asarray(codes == 1)
+
+
+def told_strands(batch: Intervals, path: str | Path) -> Intervals:
+    """Read the strands of intervals where column 6 holds them; a dot is read forward.
+
+    Parameters
+    ----------
+    batch : Intervals
+        With any columns.
+    path : str or Path
+        The file, for messages.
+
+    Returns
+    -------
+    Intervals
+        With `minus`, or as they were, if nothing in column 6 is a strand.
+
+    Raises
+    ------
+    InputError
+        At the first line without a strand in column 6, if others have one.
+    """
+    if len(batch.extra) < COLUMN - 3:
+        return batch
+    symbols = pa.array([*SYMBOLS, b"."], pa.binary())
+    found = pc.index_in(batch.extra[COLUMN - 4], value_set=symbols)
+    codes = found.fill_null(len(symbols)).to_numpy()
+    if not (codes < len(SYMBOLS)).any():
+        return batch
+    if len(wrong := np.flatnonzero(codes == len(symbols))):
+        text = batch.extra[COLUMN - 4][int(wrong[0])].as_py().decode("utf-8", "replace")
+        raise InputError(
+            f"found {text[:60]!r} in column 6, expected +, - or a dot as in other lines",
+            path=path,
+            line=int(batch.numbers[wrong[0]]),
+        )
+    return replace(batch, minus=np.asarray(codes == SYMBOLS.index(b"-")))
 
 
 def six_columns(

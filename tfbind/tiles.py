@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tfbind.channels import Sources, channel
 from tfbind.channels.base import Array, Reader
-from tfbind.classes import class_codes
+from tfbind.classes import class_codes, words_of
 from tfbind.contract import Geometry, Input, fed
 from tfbind.errors import InputError
 from tfbind.genome import ContigNames
@@ -314,6 +314,8 @@ def cut_tiles(
         for minus in (False, True)
     ]
     for batch, names in batches:
+        if batch.minus is not None and experiments:
+            words_of(batch, experiments, path)  # before strands are parted: the first wrong line
         for cutter, part in zip(cutters, _by_strand(batch), strict=True):
             if len(part):
                 yield from cutter.add(part, names)

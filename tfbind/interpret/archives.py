@@ -28,10 +28,13 @@ class ArrayFile:
     ----------
     path : str or Path
         Written at the end of a `with`, unless by an error.
+    about : mapping of str to str, optional
+        Become arrays of one text each, of shape (): about.NAME.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, about: Mapping[str, str] | None = None) -> None:
         self._path = Path(path)
+        self._about = dict(about or {})
         self._stack = ExitStack()
         self._kept: dict[str, tuple[IO[bytes], np.dtype[Any], list[int]]] = {}
 
@@ -68,14 +71,19 @@ class ArrayFile:
                 with archive.open(member, "w", force_zip64=True) as stream:
                     np.lib.format.write_array_header_1_0(stream, head)
                     shutil.copyfileobj(kept, stream, 1 << 20)
+            for name, text in self._about.items():
+                with archive.open(zipfile.ZipInfo(f"about.{name}.npy"), "w") as stream:
+                    np.lib.format.write_array(stream, np.array(text))
 
 
-NAME_WIDTH = 64
-"""Letters of a contig's name that are kept."""
-
-
-def attribution_rows(explained: Explained) -> dict[str, npt.NDArray[Any]]:
+def attribution_rows(explained: Explained, name_width: int) -> dict[str, npt.NDArray[Any]]:
     """Give the arrays of the attribution file.
+
+    Parameters
+    ----------
+    explained : Explained
+    name_width : int
+        Letters of the longest name of a contig.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def attribution_rows(explained: Explained) -> dict[str, npt.NDArray[Any]]:
     return rows | {
         "output": explained.outputs,
         "reference_output": np.broadcast_to(explained.reference_outputs, len(explained)),
-        "contig": np.array(explained.contigs, f"U{NAME_WIDTH}"),
+        "contig": np.array(explained.contigs, f"U{name_width}"),
         "start": explained.starts.astype(np.int64),
         "strand": np.where(explained.minus, "-", "+"),
     }

@@ -91,7 +91,7 @@ class Covering:
         breaks = np.flatnonzero(covered[1:] != covered[:-1])
         for first, last in zip(breaks[::2].tolist(), breaks[1::2].tolist(), strict=True):
             some = slice(first, last)
-            means = inside.sums[some] / inside.counts[some, None]
+            means = inside.sums[some] / inside.counts[some, None] + 0.0  # no -0
             start = inside.start + first
             yield Bases(inside.contig, start, inside.codes[some], means.astype(np.float32))
 

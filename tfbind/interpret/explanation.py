@@ -29,6 +29,7 @@ Batches = Iterable[tuple[Intervals, list[str]]]
 
 COMPLEMENT = SequenceChannel.complement
 
+BASES = 4
 BINS_A_TILE = 64
 TILES_A_CALL = 8
 WINDOWS_A_CALL = 32
@@ -65,6 +66,30 @@ class Explained:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+
+def no_rows(contract: Contract, names: Sequence[str]) -> Explained:
+    """Give the rows of no bins.
+
+    Parameters
+    ----------
+    contract : Contract
+    names : sequence of str
+        The inputs that have a contribution a base.
+    """
+    window = contract.geometry.window
+    none = np.zeros(0, np.float32)
+    bases = [one.name for one in contract.inputs if one.name in names and one.source == "sequence"]
+    return Explained(
+        [],
+        np.zeros(0, np.int64),
+        np.zeros(0, np.bool_),
+        np.zeros((0, window), np.uint8),
+        {name: np.zeros((0, window), np.float32) for name in names},
+        {name: np.zeros((0, window, BASES), np.float32) for name in bases},
+        none,
+        none,
+    )
 
 
 Explain = Callable[[Mapping[str, Array], Sequence[tuple[str, int]]], Attribution]
@@ -277,7 +302,8 @@ def summed_tiles(
         codes = _codes(fed, contract, columns.shape[:2])
         for i, tile in enumerate(some):
             bases = codes[i], columns[i], covering(tile.weights, contract.geometry)
-            own_codes, values, counts = _turned(*bases, contract) if tile.minus else bases
+            known = BASES if found.hypothetical else 0
+            own_codes, values, counts = _turned(*bases, known) if tile.minus else bases
             start = tile.start - contract.geometry.flank
             stretch = Stretch(tile.contig, start, own_codes, counts, values)
             wanted = tile.weights > 0
@@ -327,13 +353,11 @@ def columns_of(
     Returns
     -------
     ndarray, shape (batch, bases, columns), float32
-        The inputs of `names_along`, 0 for one without contributions; then the hypothetical ones of
-        A, C, G and T of the first sequence, if there is one.
+        The inputs of `names_along` that have contributions; then the hypothetical ones of A, C, G
+        and T of the first sequence, if there is one.
     """
-    names = names_along(contract)
-    shape = next(contributions[name].shape for name in names if name in contributions)
-    none = np.zeros(shape, np.float32)
-    parts = [contributions.get(name, none)[..., None] for name in names]
+    names = [name for name in names_along(contract) if name in contributions]
+    parts = [contributions[name][..., None] for name in names]
     return np.concatenate([*parts, *list(hypothetical.values())[:1]], axis=-1)
 
 
@@ -341,11 +365,11 @@ def _turned(
     codes: npt.NDArray[np.uint8],
     columns: npt.NDArray[np.float32],
     counts: npt.NDArray[np.int64],
-    contract: Contract,
+    bases: int,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Turn bases with their columns, those of `columns_of`, from the reverse strand round."""
-    along = len(names_along(contract))
-    order = [*range(along), *range(columns.shape[-1] - 1, along - 1, -1)]
+    """Turn bases with their columns, the last so many of bases, from the reverse strand round."""
+    last = columns.shape[-1]
+    order = [*range(last - bases), *reversed(range(last - bases, last))]
     return COMPLEMENT[codes[::-1]], columns[::-1][:, order], counts[::-1]
 
 
@@ -356,6 +380,7 @@ def stretches_of(explained: Explained, contract: Contract) -> Iterator[Stretch]:
     for i, contig in enumerate(explained.contigs):
         codes, values = explained.codes[i], columns[i]
         if explained.minus[i]:
-            codes, values, _ = _turned(codes, values, once, contract)
+            known = BASES if explained.hypothetical else 0
+            codes, values, _ = _turned(codes, values, once, known)
         start = int(explained.starts[i]) - contract.geometry.flank
         yield Stretch(contig, start, codes, once, values)

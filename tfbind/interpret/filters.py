@@ -99,7 +99,8 @@ class Sites:
 
 def sites_of(
     bound: BestSites,
-    unbound: BestSites,
+    unbound: npt.NDArray[np.float32],
+    highest: npt.NDArray[np.float32],
     codes: npt.NDArray[np.uint8],
     keys: npt.NDArray[np.int64],
     width: int,
@@ -112,8 +113,12 @@ def sites_of(
 
     Parameters
     ----------
-    bound, unbound : BestSites
-        Of the windows of bound, and of all other bins.
+    bound : BestSites
+        Of the windows of bound bins.
+    unbound : ndarray, shape (windows, filters), float32
+        The highest activations in windows of other bins, all or evenly spaced ones.
+    highest : ndarray, shape (filters,), float32
+        The highest activation in any window.
     codes : ndarray, shape (windows, bases), uint8
         Of the bound ones.
     keys : ndarray, shape (windows,), int64
@@ -122,8 +127,7 @@ def sites_of(
     width : int
         Of the filters, base pairs.
     share : float
-        Of the highest activation in any window, in (0, 1). A filter that has no activation over 0
-        finds nothing.
+        Of the highest activation, in (0, 1). A filter that has no activation over 0 finds nothing.
 
     Yields
     ------
@@ -132,17 +136,16 @@ def sites_of(
     """
     offsets = np.arange(width)
     for column in range(bound.values.shape[1]):
-        every = np.concatenate([bound.values[:, column], unbound.values[:, column]])
-        highest = float(every.max())
-        threshold = share * highest if highest > 0 else np.inf
+        most = float(highest[column])
+        threshold = share * most if most > 0 else np.inf
         over = np.flatnonzero(bound.values[:, column] >= threshold)
         places = bound.places[over, column].astype(np.int64)
         _, once = np.unique(keys[over] + places, return_index=True)
         found = codes[over[once, None], places[once, None] + offsets]
         counts = np.stack([(found == base).sum(axis=0) for base in range(BASES)], axis=1)
         shares = [
-            float(np.mean(one.values[:, column] >= threshold)) if len(one.values) else np.nan
-            for one in (bound, unbound)
+            float(np.mean(values[:, column] >= threshold)) if len(values) else np.nan
+            for values in (bound.values, unbound)
         ]
         yield Sites(threshold, counts, len(once), *shares)
 
@@ -175,10 +178,8 @@ def information(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(shares * bits)
 
 
-def joined(parts: Sequence[BestSites], filters: int) -> BestSites:
+def joined(parts: Sequence[BestSites]) -> BestSites:
     """Put the best places of batches of windows behind each other."""
-    if not parts:
-        return BestSites(np.zeros((0, filters), np.float32), np.zeros((0, filters), np.int32))
     return BestSites(
         np.concatenate([one.values for one in parts]),
         np.concatenate([one.places for one in parts]),

@@ -1,5 +1,6 @@
 """Activation maximization: the input that a network's output answers to most."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from tfbind.channels.base import Array
 from tfbind.contract import Contract
-from tfbind.errors import InputError
+from tfbind.errors import InputError, RequestError
 from tfbind.genome import UNKNOWN
 from tfbind.interpret.outputs import before_activation
 from tfbind.networks.layers import OneHot
@@ -40,6 +41,11 @@ class Ascent:
         a one-hot base is the square root of 3/16.
     seed : int
         Of the noise.
+
+    Raises
+    ------
+    RequestError
+        If a number is not finite, or the rate not above 0.
     """
 
     rate: float = 0.01
@@ -48,6 +54,14 @@ class Ascent:
     start: float = 0.25
     noise: float = 0.433
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what leads nowhere."""
+        for name in ("rate", "penalty", "start", "noise"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise RequestError(f"found a {name} of {value}, expected a finite number")
+        if self.rate <= 0:
+            raise RequestError(f"found a rate of {self.rate:g}, expected one above 0")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,13 @@ class Reference:
     shuffles: int = 1
     seed: int = 1
 
+    def __str__(self) -> str:
+        """Say what it is, as the options that ask for it do."""
+        if self.kind == "shuffles":
+            return f"shuffles:{self.shuffles},seed:{self.seed}"
+        shares = ",".join(f"{one:g}" for one in self.row)
+        return f"frequencies:{shares}" if any(self.row) else "zeros"
+
 
 def background(frequencies: Sequence[float]) -> Reference:
     """Take the frequencies of A, C, G and T at every base, as the source does.
