@@ -3,14 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .contributions import Files, Rows, Table, Tracks, kept, tracks_asked, written
 from .explained import (
-    WITHOUT_REFERENCE,
     Asked,
     Bins,
     Frequencies,
@@ -20,10 +18,13 @@ from .explained import (
     Shuffles,
     Steps,
     Task,
+    about_numbers,
     bins_of,
+    head_of,
     method_of,
     opened,
     reference_of,
+    refuse_unread_of,
     tracks_of,
 )
 from .options import (
@@ -46,12 +47,16 @@ from .progress import Tally, progress, say
 if TYPE_CHECKING:
     from tfbind.interpret.attribution import Attributor
     from tfbind.interpret.covering import Bases
-    from tfbind.interpret.explanation import Explained
+    from tfbind.interpret.explained import Explained
     from tfbind.interpret.mutagenesis import Mutagenesis
-    from tfbind.interpret.references import Reference
+
+
+CLOSE = 1e-2
+"""Sums of integrated gradients that are farther off are worth more steps."""
 
 
 def attribute(
+    context: typer.Context,
     model: NetworkFile,
     bed: BedInput = "-",
     task: Task = None,
@@ -142,10 +147,11 @@ def attribute(
     """
     asked = Asked(task, method, reference, frequencies, shuffles, steps, seed)
     asked.check()
+    refuse_unread_of(context, asked)
     Files(output, (), table, force).check()
     network = opened(model, threads)
     from tfbind.interpret.attribution import Attributor
-    from tfbind.interpret.explanation import no_rows
+    from tfbind.interpret.explained import no_rows
     from tfbind.interpret.logits import chosen_task
 
     contract = network.contract
@@ -172,9 +178,10 @@ def attribute(
     ):
         measured_from = reference_of(asked, bins, quiet=quiet)
         explainer = method_of(network, model, chosen, asked, measured_from)
-        about = _about(model, chosen, asked, measured_from, bins)
-        rows = Rows(stack, files, about, bins.sources.genome.sizes) if files.rows else None
-        sinks = _sinks(stack, files, bins, known, explainer, _head(about))
+        about = about_numbers(model, chosen, asked, measured_from, bins)
+        sizes, flank = bins.sources.genome.sizes, contract.geometry.flank
+        rows = Rows(stack, files, about, flank, sizes) if files.rows else None
+        sinks = _sinks(stack, files, bins, known, explainer, head_of(about))
         began = time.monotonic()
         tally = Tally(stack.enter_context(progress("explain", "bins", total=None, quiet=quiet)))
         alone = windows or not contract.scans or shuffles is not None
@@ -289,43 +296,13 @@ def _means(rows: "Iterator[Explained]", bins: Bins, *, wanted: bool) -> "Iterato
     yield from covering.end()
 
 
-def _about(
-    model: str, task: str, asked: Asked, reference: "Reference", bins: Bins
-) -> dict[str, str]:
-    """Say what the numbers are of, and what they hang on."""
-    from hashlib import file_digest
-
-    import tfbind
-
-    with open(model, "rb") as stream:
-        digest = file_digest(stream, "sha256").hexdigest()
-    measured = {} if asked.method in WITHOUT_REFERENCE else {"reference": str(reference)}
-    steps = {"steps": str(asked.steps)} if asked.method == "integrated" else {}
-    signals = bins.sources.signals.items()
-    return {
-        "version": tfbind.__version__,
-        "model": Path(model).name,
-        "sha256": digest,
-        "method": asked.method,
-        "task": task,
-        **measured,
-        **steps,
-        "genome": Path(bins.sources.genome.path).name,
-        **{f"signal:{name}": Path(one.path).name for name, one in signals},
-    }
-
-
-def _head(about: dict[str, str]) -> bytes:
-    parts = ["#tfbind", *(f"{name}={value}" for name, value in about.items())]
-    return "\t".join(parts).encode() + b"\n"
-
-
 def _tell(done: Done, bins: Bins, asked: Asked, took: float, *, quiet: bool) -> None:
     say(f"{done.bins:,} bins in {took:,.1f} s, {done.bins / took:,.0f} bins/s", quiet=quiet)
-    if asked.method in ("deeplift", "integrated"):
+    if asked.method in ("deeplift", "integrated") and done.bins:
+        more = asked.method == "integrated" and done.error > CLOSE
         say(
             f"contributions sum to the difference from the reference within {done.error:.1e} "
-            f"{done.of}",
+            f"{done.of}" + more * f"; more --steps than {asked.steps} bring them closer",
             quiet=quiet,
         )
     if bins.check.skipped:

@@ -11,6 +11,7 @@ from tfbind.errors import InputError, three
 
 from .explain_windows import Marks, data_of, inside, marks_in, stretch_in
 from .explained import (
+    WITHOUT_REFERENCE,
     Asked,
     Bins,
     Frequencies,
@@ -19,10 +20,13 @@ from .explained import (
     ReferenceName,
     Shuffles,
     Steps,
+    about_numbers,
     bins_of,
+    head_of,
     method_of,
     opened,
     reference_of,
+    refuse_unread_of,
     tracks_of,
 )
 from .options import (
@@ -45,6 +49,7 @@ from .pictures import check_picture, kind_of
 from .places import comma_list
 from .progress import Advance, progress, say
 from .streams import refuse_existing, refuse_same, replacing, writing
+from .unread import refuse_unread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +70,7 @@ HEADER = ("group", "task", "position", "input", "mean", "standard_error", "sites
 
 
 def average(
+    context: typer.Context,
     model: NetworkFile,
     bed: BedInput = "-",
     task: Annotated[
@@ -126,9 +132,10 @@ def average(
     all bins forward, as tfbind score does. Methods and references are those of tfbind explain
     attribute.
 
-    Writes a header and a line for each group, position and input, parted by tabs: group, task,
-    position (base pairs from the window's centre; the base right of it is 0), input, mean,
-    standard_error, sites. --plot draws the means, a panel for each group.
+    Writes a line #tfbind on the model and the reference, a header, and a line for each group,
+    position and input, parted by tabs: group, task, position (base pairs from the window's centre;
+    the base right of it is 0), input, mean, standard_error, sites. --plot draws the means, a panel
+    for each group.
 
     For example:
 
@@ -138,6 +145,9 @@ def average(
     """
     asked = Asked(task, method, reference, frequencies, shuffles, steps, seed)
     asked.check()
+    refuse_unread_of(context, asked)
+    if plot is None:
+        refuse_unread(context, ["show"], "is of the picture: give --plot")
     marks = marks_in(mark)
     shown = None if show is None else stretch_in("--show", show)
     refuse_existing(output, force=force)
@@ -172,7 +182,9 @@ def average(
         if plot is not None:
             part = stack.enter_context(replacing(plot, force=force))
             drawn = track or known[0]
-            title = f"{Path(model).name}: contributions of {drawn} by {method}, {data_of(bed)}"
+            title = (
+                f"{Path(model).name}: contributions of {drawn} by {averages.how}, {data_of(bed)}"
+            )
             averages.draw(part, plot, drawn, [_made(one) for one in marks], shown, title)
         averages.write(stack.enter_context(writing(output, force=force)))
     averages.tell(track or known[0], marks)
@@ -215,6 +227,8 @@ class _Averages:
         self._wanted = wanted
         self._quiet = quiet
         self._reference = reference_of(asked, bins, quiet=quiet)
+        measured = asked.method not in WITHOUT_REFERENCE
+        self.how = f"{asked.method} from {self._reference}" if measured else asked.method
         self._groups: dict[str, _Group] = {}
 
     def run(self, advance: Advance) -> None:
@@ -289,7 +303,9 @@ class _Averages:
         from tfbind.interpret.average import positions
         from tfbind.interpret.explanation import names_along
 
-        stream.write("\t".join(HEADER).encode() + b"\n")
+        tasks = ",".join(dict.fromkeys(group.task for group in self._groups.values()))
+        about = about_numbers(self._path, tasks, self._asked, self._reference, self._bins)
+        stream.write(head_of(about) + "\t".join(HEADER).encode() + b"\n")
         places = positions(self._network.contract.geometry.window)
         for word, group in self._groups.items():
             for name in names_along(self._network.contract):

@@ -89,7 +89,7 @@ def bin_(
     \b
         tfbind bin hg19.fa --chroms chr1,chr8,chr21 --exclude blacklist.bed > bins.bed
         tfbind bin hg19.fa --region chrX:60,000,001-70,000,000 --skip-n 0.5 | head
-        tfbind bin hg19.fa --size 200 --stride 1 --strand both | tfbind score tss.onnx \\
+        tfbind bin hg19.fa --stride 1 --strand both --skip-n 0.5 | tfbind score tss.onnx \\
           -o 'tss.{task}.{strand}.bw'
     """
     from tfbind.bins import grid

@@ -66,8 +66,10 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
     from tfbind.intervals import IntervalReader
     from tfbind.matching import scores_of
     from tfbind.multiclass import class_report
+    from tfbind.strands import Once
 
     columns: list[int] = []
+    once = Once()
     words, values = [np.zeros(0, np.int64)], [np.zeros((0, len(names)), np.float32)]
     with (
         reading(scores, what="SCORES") as (stream, path),
@@ -76,9 +78,11 @@ def _report(scores: str, names: Sequence[str], *, quiet: bool) -> "ClassReport":
         reader = IntervalReader(stream, path)
         for batch in advancing(reader, advance):
             columns = columns or _columns(reader, names, path)
-            words.append(words_of(batch, names, path))
+            words.append(words_of(batch, names, path, "name all classes by --classes"))
             _refuse_background(words[-1], batch, names, path)
+            once.add(batch, path)
             values.append(np.stack([scores_of(batch, path, n, WHERE) for n in columns], axis=1))
+    once.end(path)
     truth, found = np.concatenate(words), np.concatenate(values)
     known = truth < len(names)
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tfbind.bigwig import BigWigRuns
     from tfbind.interpret.archives import ArrayFile
     from tfbind.interpret.covering import Bases
-    from tfbind.interpret.explanation import Explained
+    from tfbind.interpret.explained import Explained
 
 EACH = "{input}"
 """In an output's name it stands for each input."""
@@ -137,7 +137,12 @@ class Rows:
     """Write a row a bin into two files."""
 
     def __init__(
-        self, stack: ExitStack, files: Files, about: dict[str, str], contigs: Iterable[str]
+        self,
+        stack: ExitStack,
+        files: Files,
+        about: dict[str, str],
+        flank: int,
+        contigs: Iterable[str],
     ) -> None:
         from tfbind.interpret.archives import ArrayFile
 
@@ -146,13 +151,14 @@ class Rows:
             return stack.enter_context(ArrayFile(part, told))
 
         self._values, self._bases = opened(files.output, **about), opened(files.one_hot)
+        self._flank = flank
         self._name_width = max(map(len, contigs))
 
     def add(self, explained: "Explained") -> None:
         """Write the rows of some bins."""
         from tfbind.interpret.archives import attribution_rows, one_hot_rows
 
-        self._values.add(attribution_rows(explained, self._name_width))
+        self._values.add(attribution_rows(explained, self._flank, self._name_width))
         self._bases.add(one_hot_rows(explained))
 
 

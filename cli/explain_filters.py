@@ -31,6 +31,7 @@ from .pictures import check_picture, kind_of
 from .places import refuse_stdin_twice
 from .progress import advancing, progress, say
 from .streams import reading, refuse_existing, refuse_same, replacing, writing
+from .unread import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,7 @@ BESIDE = ("beside_match", "beside_strand", "beside_p", "beside_q")
 
 
 def filters(
+    context: typer.Context,
     model: NetworkFile,
     bed: BedInput = "-",
     motifs: Annotated[
@@ -151,6 +153,8 @@ def filters(
           | tfbind explain filters ctcf.keras --motifs JASPAR.meme --html ctcf.html --plot ctcf.png
     """
     require_extra()
+    if plot is None:
+        refuse_unread(context, ["top"], "is of the picture: give --plot")
     _check_outputs([output, *(one for one in (meme, html) if one)], plot, force=force)
     refuse_stdin_twice(bed, motifs, beside)
     known, others = (_motifs(path) for path in (motifs, beside))

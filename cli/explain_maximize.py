@@ -182,6 +182,8 @@ def maximize(
     values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
+    if plot is None:
+        refuse_unread(context, ["mark"], "is of the picture: give --plot")
     if bins is None:
         refuse_unread(context, OF_BINS, "says how bins are read: give --bins BED, too")
     networks = [opened(path, threads) for path in (model, *(also or []))]

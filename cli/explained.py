@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,6 +16,7 @@ from .places import Prefix
 from .progress import Tally, advancing, progress, say
 from .run import wanted_files, wanted_signals
 from .streams import STDIN_NAMES, on_disk, reading
+from .unread import refuse_unread
 
 if TYPE_CHECKING:
     from tfbind.channels import Sources
@@ -99,6 +101,16 @@ class Asked:
         odd = self.shuffles is not None or self.frequencies or self.reference == "zeros"
         if odd and self.method in WITHOUT_REFERENCE:
             raise typer.BadParameter(f"--method {self.method} has no reference to choose")
+
+
+def refuse_unread_of(context: typer.Context, asked: Asked) -> None:
+    """Refuse options that the method or the reference does not read."""
+    if asked.method != "integrated":
+        refuse_unread(context, ["steps"], "is of --method integrated")
+    if asked.shuffles is None:
+        refuse_unread(context, ["seed"], "is of --shuffles")
+    else:
+        refuse_unread(context, ["reference"], "goes without --shuffles, a reference of its own")
 
 
 @dataclass(frozen=True)
@@ -204,9 +216,43 @@ def reference_of(asked: Asked, bins: Bins, *, quiet: bool) -> "Reference":
     if not asked.counts(bins.contract):
         return zeros()
     shares = _counted(bins, quiet=quiet)
+    if shares is None:  # no bins, which are explained all the same
+        return zeros()
     shown = ",".join(f"{share:.4f}" for share in shares)
     say(f"background, counted under the windows: --frequencies {shown}", quiet=quiet)
     return background([float(one) for one in shown.split(",")])
+
+
+def about_numbers(
+    model: str, task: str, asked: Asked, reference: "Reference", bins: Bins
+) -> dict[str, str]:
+    """Say what the numbers are of, and what they hang on."""
+    from hashlib import file_digest
+
+    import tfbind
+
+    with open(model, "rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    measured = {} if asked.method in WITHOUT_REFERENCE else {"reference": str(reference)}
+    steps = {"steps": str(asked.steps)} if asked.method == "integrated" else {}
+    signals = bins.sources.signals.items()
+    return {
+        "version": tfbind.__version__,
+        "model": Path(model).name,
+        "sha256": digest,
+        "method": asked.method,
+        "task": task,
+        **measured,
+        **steps,
+        "genome": Path(bins.sources.genome.path).name,
+        **{f"signal:{name}": Path(one.path).name for name, one in signals},
+    }
+
+
+def head_of(about: dict[str, str]) -> bytes:
+    """Write it as the line above numbers."""
+    parts = ["#tfbind", *(f"{name}={value}" for name, value in about.items())]
+    return "\t".join(parts).encode() + b"\n"
 
 
 def _numbers(text: str) -> list[float]:
@@ -218,8 +264,8 @@ def _numbers(text: str) -> list[float]:
         ) from None
 
 
-def _counted(bins: Bins, *, quiet: bool) -> list[float]:
-    """Count the bases under the windows of all bins."""
+def _counted(bins: Bins, *, quiet: bool) -> list[float] | None:
+    """Count the bases under the windows of all bins; None if there are none."""
     from tfbind.interpret.explanation import covering, cut
     from tfbind.interpret.references import counted
     from tfbind.tiles import Stretches
@@ -235,8 +281,8 @@ def _counted(bins: Bins, *, quiet: bool) -> list[float]:
             for tile in advancing(tiles, seen, lambda one: one.bins)
         )
     bins.check.skipped = bins.check.zeroed = 0  # they are read again, and told then
-    if not seen.total:  # no bins, which are explained all the same
-        return [0.25] * 4
+    if not seen.total:
+        return None
     if not counts.sum():
         raise InputError(
             "holds no bin with a known base under its window to count the background by; give "

@@ -223,9 +223,16 @@ def _experiment_names(
 def _class_names(first: "Intervals", names: str | None) -> tuple[str, ...]:
     """Name the classes of bins with strands: as told, or as `label --cage` does; of dots, none."""
     from tfbind.cage import KINDS
+    from tfbind.classes import BACKGROUND, UNCLEAR
 
     if names:
-        return tuple(names.split(","))
+        told = tuple(names.split(","))
+        if odd := [name for name in told if name in (BACKGROUND, UNCLEAR) or told.count(name) > 1]:
+            raise typer.BadParameter(
+                f"found --names {names}, expected the classes once each without {BACKGROUND} and "
+                f"{UNCLEAR}, which are known: {odd[0]!r}"
+            )
+        return told
     return () if set(first.extra[0].to_pylist()) == {b"."} else KINDS
 
 

@@ -39,6 +39,8 @@ def keywords_of(wanted: Told, keep: str | None) -> dict[str, Any]:
         return told
     if "keep" not in inspect.signature(build).parameters:
         raise RequestError(f"--keep is nothing to {wanted.arch}: give --arch tss or tss-lstm")
+    if not keep.strip():
+        raise RequestError("found an empty --keep, expected FROM:TO,... such as -35:-20,-10:10")
     return told | {"keep": keep}
 
 
@@ -112,6 +114,7 @@ class Run:
             keras.utils.set_random_seed(wanted.settings.seed)
             model = _built(learnt, self.network, wanted)
             learnt.tell(quiet=quiet)
+            _tell_unlike(wanted.arch, learnt, quiet=quiet)
             resumed = outputs.resume and outputs.checkpoint.exists()
             start.weigh(model, wanted.arch, learnt, wanted.settings, resumed=resumed, quiet=quiet)
             history = _fit(model, learnt, wanted, checkpoint, quiet=quiet)
@@ -133,6 +136,21 @@ def leave(outputs: Outputs, about: Mapping[str, str], *, quiet: bool) -> None:
             with reading(outputs.history) as (stream, path):
                 history, tasks = read_history(stream, path, best)
             _draw(history, tasks, outputs, picture)
+
+
+def _tell_unlike(arch: str, learnt: Material, *, quiet: bool) -> None:
+    """Say where bins are not those that a network of start sites is made for."""
+    from tfbind.networks import architecture
+
+    contents, made_for = learnt.files[0].contents, architecture(arch).geometry
+    if arch.startswith("tss") and not (contents.stranded and contents.geometry == made_for):
+        strands = "" if contents.stranded else ", and no strands"
+        say(
+            f"{arch} is made for windows of {made_for.window} bp with strands, as those of sample "
+            f"--cage and features --window {made_for.window} --stride {made_for.stride}; these "
+            f"have {contents.geometry.window:,} bp{strands}",
+            quiet=quiet,
+        )
 
 
 def _built(learnt: Material, network: Mapping[str, Any], wanted: Told) -> "keras.Model":

@@ -185,5 +185,6 @@ def summary(part: str, tiles: "TileSet") -> str:
             tiles.tasks, tiles.label_counts().tolist(), strict=True
         )
     )
-    cells = ", ".join(dict.fromkeys(file.contents.cell for file in tiles.files))
-    return f"{part}: {tiles.tiles} tiles of {cells}; bins of {counts}"
+    known = dict.fromkeys(file.contents.cell for file in tiles.files)
+    cells = ", ".join(name for name in known if name)
+    return f"{part}: {tiles.tiles} tiles{cells and f' of {cells}'}; bins of {counts}"

@@ -180,6 +180,10 @@ def chip_tracks(given: Sequence[str], learnt: "Material") -> "Tracks":
     tasks = learnt.training.tasks
     cells = tuple(dict.fromkeys([*learnt.training.cells, *learnt.validation.cells]))
     files: dict[tuple[str, str], str] = {}
+    if given and learnt.training.stranded:
+        raise typer.BadParameter(
+            "--pretrain learns ChIP signal, which has no strands: it goes with tiles without them"
+        )
     for text in given:
         named, equals, path = ("", "", text) if Path(text).exists() else text.partition("=")
         if not equals:

@@ -169,7 +169,10 @@ def test_average_writes_a_table_and_a_picture(
         picture,
     ]
     done = tfbind("explain", "average", trained.keras, bound, *options, env=trained.env)
-    lines = [line.split("\t") for line in ok(done).decode().splitlines()]
+    about, *table = ok(done).decode().splitlines()
+    assert about.startswith("#tfbind\t")
+    assert "\treference=frequencies:" in about
+    lines = [line.split("\t") for line in table]
     assert lines[0] == ["group", "task", "position", "input", "mean", "standard_error", "sites"]
     assert {line[0] for line in lines[1:]} == {"B", "other"}
     assert [line[2] for line in lines[1 : WINDOW + 1]] == [str(i) for i in range(-500, 500)]
@@ -220,9 +223,15 @@ def test_bins_of_another_size_are_told_by_their_line(tfbind: Tfbind, trained: Tr
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--show", "600:700"), "--show 600:700 lies outside of the window, -500:499"),
+        (
+            ("--show", "600:700", "--plot", "x.png"),
+            "--show 600:700 lies outside of the window, -500:499",
+        ),
         (("--mark", "-900:-800"), "--mark -900:-800 lies outside of the window"),
         (("--method", "mutagenesis", "--track", "dnase"), "found --track dnase"),
+        (("--show", "-20:20"), "--show is of the picture: give --plot"),
+        (("--steps", "20"), "--steps is of --method integrated"),
+        (("--frequencies", "nan,.5,.25,.25"), "expected four of A,C,G,T that sum to 1"),
     ],
 )
 def test_average_refuses_what_it_cannot_show(

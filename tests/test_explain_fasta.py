@@ -1,50 +1,63 @@
 """Sequences of labelled bins, for MEME-ChIP."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pysam
-import pytest
 from conftest import Tfbind, ok, said
 
 from tfbind.genome import Genome
-from tfbind.interpret.sequences import Apart, fasta_records
-from tfbind.intervals import IntervalReader, Intervals
-from tfbind.strands import stranded
+from tfbind.interpret.sequences import apart, clear_of, fasta_records, inside
+from tfbind.sites import Sites
 
 
-def bed(*lines: str) -> Intervals:
-    text = "".join(f"{line}\n".replace(" ", "\t") for line in lines)
-    (batch,) = IntervalReader(BytesIO(text.encode()), "test.bed")
-    return batch
+def sites(*places: tuple[int, int, str]) -> Sites:
+    contigs, starts, strands = zip(*places, strict=True)
+    minus = np.array([strand == "-" for strand in strands])
+    return Sites(np.array(contigs, np.int64), np.array(starts, np.int64), minus)
 
 
-@pytest.fixture
-def genome(tmp_path: Path) -> Genome:
+def test_records(tmp_path: Path) -> None:
     path = tmp_path / "g.fa"
     path.write_text(">c\nACGTaacc\nggttNACC\n")
     pysam.faidx(str(path))
-    return Genome(path)
-
-
-def test_records(genome: Genome) -> None:
-    batch = stranded(bed("c 0 4 B . +", "c 4 8 B . -", "c 10 14 U . +"), "bins")
-    assert fasta_records(batch, ["c"], genome) == [
+    some = sites((0, 0, "+"), (0, 4, "-"), (0, 10, "+"))
+    assert list(fasta_records(some, 4, Genome(path))) == [
         b">c:0-4\nACGT\n",
         b">c:4-8(-)\nGGTT\n",
         b">c:10-14\nTTNA\n",
     ]
-    wider = fasta_records(batch, ["c"], genome, 8)
-    assert wider[0] == b">c:-2-6\nNNACGTAA\n"
-    assert wider[1] == b">c:2-10(-)\nCCGGTTAC\n"
 
 
-def test_sequences_that_share_a_base_are_chosen_once_in_any_order() -> None:
-    apart = Apart(4)
-    batch = bed("c 10 14", "c 13 17", "c 14 18", "c 6 10", "c 7 11", "d 7 11", "c 12 20")
-    assert apart(batch, ["c", "d"]).tolist() == [True, False, True, True, False, True, False]
-    assert apart(bed("c 11 12", "c 30 34"), ["c"]).tolist() == [False, True]
+def test_windows_inside_of_contigs() -> None:
+    some = sites((0, -1, "+"), (0, 0, "+"), (0, 6, "+"), (0, 7, "+"), (1, 16, "+"))
+    assert inside(some, 4, [10, 20]).tolist() == [False, True, True, False, True]
+
+
+def test_windows_that_share_a_base_are_chosen_once_in_any_order() -> None:
+    some = sites(*((0, start, "+") for start in (14, 13, 10, 6, 7)), (1, 7, "-"), (0, 30, "+"))
+    chosen = apart(some, 4)
+    assert chosen.contigs.tolist() == [0, 0, 0, 0, 1]
+    assert chosen.starts.tolist() == [6, 10, 14, 30, 7]
+    assert chosen.minus.tolist() == [False] * 4 + [True]
+
+
+def test_windows_clear_of_others_share_no_base_with_them() -> None:
+    random = np.random.default_rng(1)
+    some, others = (
+        sites(*((int(c), int(s), "+") for c, s in random.integers(0, (3, 400), (n, 2))))
+        for n in (200, 20)
+    )
+    expected = [
+        all(
+            contig != other or abs(start - place) >= 9
+            for other, place in zip(others.contigs, others.starts, strict=True)
+        )
+        for contig, start in zip(some.contigs, some.starts, strict=True)
+    ]
+    assert clear_of(some, others, 9).tolist() == expected
+    assert 20 < sum(expected) < 180
+    assert clear_of(some, others.select(np.zeros(0, np.int64)), 9).all()
 
 
 def test_command(tfbind: Tfbind, data: Path, labelled: bytes, tmp_path: Path) -> None:
@@ -58,6 +71,8 @@ def test_command(tfbind: Tfbind, data: Path, labelled: bytes, tmp_path: Path) ->
     run = f"meme-chip -oc {prefix}.meme-chip -neg {control} -db JASPAR.meme {primary}"
     assert run in done.stderr.decode()
     known = {(int(line[1]), line[3]) for line in lines}
+    primaries = np.array([int(line[1]) for line in lines if line[3] == b"B"])
+    places: list[int] = []
     for path, label in ((primary, b"B"), (control, b"U")):
         with pysam.FastxFile(path) as records, pysam.FastaFile(str(fasta)) as genome:
             places = []
@@ -69,6 +84,7 @@ def test_command(tfbind: Tfbind, data: Path, labelled: bytes, tmp_path: Path) ->
                 places.append(start)
         assert len(places) > 30
         assert (np.diff(places) >= 200).all()
+    assert min(np.abs(primaries - place).min() for place in places) >= 200
 
 
 def test_wrong_requests(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
@@ -87,7 +103,13 @@ def test_wrong_requests(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
     )
     assert list(tmp_path.iterdir()) == []
     assert "has no column 4" in said(tfbind(*command, stdin=f"{place}\n"))
-    other = f"{place}\tB\nchrX\t48000000\t48000300\tU\n"
+    beside = f"{place}\tB\nchrX\t48000100\t48000300\tU\nchrX\t48000200\t48000400\tU\n"
+    told = tfbind(*command[:-1], tmp_path / "y", stdin=beside).stderr.decode()
+    assert "1 sequences of 2 bins labelled U; left out 1 that share bases with primary ones" in told
+    other = f"{place}\tB\nchrX\t48000000\t48000200\tU\n"
+    message = said(tfbind(*command, stdin=other))
+    assert "leaves 0 sequences of 1 bins labelled U; left out 1 that share" in message
+    other = f"{place}\tB\nchrX\t48001000\t48001300\tU\n"
     assert "line 2: found a bin of 300 bp, expected 200 bp" in said(tfbind(*command, stdin=other))
     ok(tfbind(*command, "--window", "100", stdin=other))
     assert "exists already" in said(tfbind(*command, "--window", "100", stdin=other))

@@ -111,6 +111,13 @@ def test_best_sites_are_those_of_the_network(name: str) -> None:
     np.testing.assert_allclose(at, inside.max(axis=1), atol=1e-5)
 
 
+def test_filters_over_a_part_of_the_window_are_found() -> None:
+    build = ARCHITECTURES["tss"].build
+    model = build([SEQUENCE], ARCHITECTURES["tss"].geometry, 2, keep="-35:-20,-10:10")
+    (convolution,) = convolutions(model)
+    assert convolution.kernel.shape == (10, 4, 16)
+
+
 def test_filters_over_the_sequence_are_found_beside_other_channels() -> None:
     codes = keras.Input((None,), name="sequence", dtype="uint8")
     signal = keras.Input((None, 2), name="signal")

@@ -275,7 +275,7 @@ def test_each_class_is_explained_by_its_own_output(
     done = tfbind(*command, "--groups", "broad,sharp", stdin="".join(lines))
     told = done.stderr.decode()
     given = ("--fasta", genome, "--frequencies", told.split("--frequencies ")[1].split()[0])
-    rows = [line.split("\t") for line in ok(done).decode().splitlines()[1:]]
+    rows = [line.split("\t") for line in ok(done).decode().splitlines()[2:]]
     found = {
         (group, task): np.array([float(row[4]) for row in rows if row[0] == group])
         for group, task in dict.fromkeys((row[0], row[1]) for row in rows)

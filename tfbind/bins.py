@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN, Genome
 from tfbind.intervals import merged
-from tfbind.regions import IntervalSet, Region, Spans
+from tfbind.regions import IntervalSet, Region, Spans, refuse_beyond
 
 BLOCK = 1 << 16
 """Bins that are handled at once."""
@@ -123,11 +122,7 @@ def grid(
     """
     asked: dict[str, list[Region]] = {}
     for region in [Region(contig) for contig in sizes] if regions is None else regions:
-        if region.start and region.start >= sizes[region.contig]:
-            raise InputError(
-                f"region {region} begins beyond the end of {region.contig}, "
-                f"which has {sizes[region.contig]} bp"
-            )
+        refuse_beyond(region, sizes)
         asked.setdefault(region.contig, []).append(region)
     runs = []
     for contig in sizes:

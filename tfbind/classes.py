@@ -16,7 +16,12 @@ BACKGROUND, UNCLEAR = "background", "ambiguous"
 """The words for bins of no class, and for those of which nobody knows."""
 
 
-def words_of(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.NDArray[np.int64]:
+TOLD_BY = "tfbind label --cage writes sharp and broad, others are named by --names"
+
+
+def words_of(
+    batch: Intervals, names: Sequence[str], path: str | Path, told_by: str = TOLD_BY
+) -> npt.NDArray[np.int64]:
     """Read the class of each bin.
 
     Parameters
@@ -26,6 +31,8 @@ def words_of(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.ND
         The classes.
     path : str or Path
         The file, for messages.
+    told_by : str
+        Of the message: where classes are named.
 
     Returns
     -------
@@ -46,8 +53,8 @@ def words_of(batch: Intervals, names: Sequence[str], path: str | Path) -> npt.ND
     if len(wrong := np.flatnonzero(codes == len(known))):
         found = column[int(wrong[0])].as_py().decode("utf-8", "replace")
         raise InputError(
-            f"found {found[:60]!r} in column 4, expected a class: {', '.join(known)}; tfbind label "
-            "--cage writes sharp and broad, others are named by --names",
+            f"found {found[:60]!r} in column 4, expected a class: "
+            f"{', '.join(dict.fromkeys(known))}; {told_by}",
             path=path,
             line=int(batch.numbers[wrong[0]]),
         )

@@ -27,7 +27,9 @@ DARK = 0.55
 
 
 def draw_classes(report: ClassReport, path: str | Path, *, kind: str, title: str = "") -> None:
-    """Draw the confusion matrix and each class's curves against all others, 1500 pixels wide.
+    """Draw the confusion matrix and each class's curves against all others.
+
+    It is 1500 pixels wide as PNG.
 
     Parameters
     ----------
@@ -37,9 +39,9 @@ def draw_classes(report: ClassReport, path: str | Path, *, kind: str, title: str
     kind : str
         png, svg or pdf.
     title : str
-        A line above all.
+        A line above all; default: Scores against classes.
     """
-    with figure_of((15, 5.4), path, kind) as figure:
+    with figure_of((15, 6), path, kind) as figure:
         panels = figure.subplots(1, 3)
         bins = int(report.confusion.sum())
         figure.suptitle(
@@ -86,7 +88,7 @@ def _curves(left: "Axes", right: "Axes", report: ClassReport) -> None:
     left.set_title("Each class against all others (dashed: its share)", fontsize=11)
     right.set(xlabel="False positive rate", ylabel="Recall (true positive rate)")
     right.set_title("ROC, each class against all others", fontsize=11)
-    left.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
-    right.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
     for axes in (left, right):
+        # Below the axes, as curves of classes may run anywhere inside.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
         framed(axes)

@@ -267,8 +267,9 @@ class Genome:
         self.path = str(path)
         head = first_bytes(path, 1)
         if head not in (b">", b"\x1f"):
+            shown = head.decode("latin-1")
             raise InputError(
-                f"begins with {head!r}, expected FASTA, which begins with >", path=path
+                f"begins with {shown!r}, expected FASTA, which begins with >", path=path
             )
         _make_index(self.path)
         self._local = threading.local()

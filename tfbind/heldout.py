@@ -99,11 +99,13 @@ def _by_megabase(
         np.stack([file.codes, file.starts // BLOCK]), axis=1, return_inverse=True
     )
     counts = np.zeros((1 + len(tasks), places.shape[1]), np.int64)
-    rows = [1 + tasks.index(name) for name in file.contents.experiments]
+    experiments = file.contents.experiments
+    rows = [(row, name) for row, name in enumerate(tasks, 1) if name in experiments]
     for tiles, (weights, *labels) in file.label_parts():
         firsts = np.cumsum(file.bins[tiles]) - file.bins[tiles]
-        columns = [weights, *((label == BOUND) & (weights > 0) for label in labels)]
-        for row, column in zip([0, *rows], columns, strict=True):
+        labelled = dict(zip(experiments, labels, strict=True))
+        bound = ((row, (labelled[name] == BOUND) & (weights > 0)) for row, name in rows)
+        for row, column in [(0, weights), *bound]:
             np.add.at(counts[row], which[tiles], np.add.reduceat(column, firsts, dtype=np.int64))
     file.release()
     return {

@@ -386,6 +386,8 @@ def _problem(line: bytes, columns: int) -> str | None:
         return f"found {len(fields)} column(s) in {shown!r}, expected at least 3, parted by tabs"
     if not fields[0]:
         return "found no contig, expected its name in the first column"
+    if "\ufffd" in fields[0]:
+        return f"found a contig {fields[0]!r} that is no UTF-8 text, expected its name in UTF-8"
     for name, field in zip(COLUMN_NAMES[1:], fields[1:], strict=False):
         if not (field.isascii() and field.isdigit()):
             return f"found {name} {field!r}, expected a number of base pairs, 0 or more"

@@ -22,7 +22,7 @@ class ClassReport:
     rankings : tuple of Ranking
         Of each class against all others.
     metrics : tuple of Metrics
-        Likewise.
+        Likewise; scores are not taken as probabilities.
     ambiguous : int
         Bins that were left out.
     """
@@ -35,7 +35,7 @@ class ClassReport:
 
     @property
     def accuracy(self) -> float:
-        """The share of bins whose class has the highest score."""
+        """The share of bins whose class has the highest score, ambiguous ones left out."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
 
@@ -50,16 +50,22 @@ def class_report(
     Parameters
     ----------
     classes : sequence of str
+        At least two.
     truth : ndarray, shape (n,), int64
         Indices into `classes`.
     scores : ndarray, shape (n, classes), float32
+        Higher for a likelier class; on any scale.
     ambiguous : int
         How many bins were left out.
+
+    Returns
+    -------
+    ClassReport
 
     Raises
     ------
     InputError
-        If a class has no bin, or all.
+        If a class has no bin, or all, or a score is not a number.
     """
     counts = np.bincount(truth, minlength=len(classes))
     if not counts.all():

@@ -69,6 +69,15 @@ def parse_regions(texts: Iterable[str], known: Iterable[str] = ()) -> list[Regio
     ]
 
 
+def refuse_beyond(region: Region, sizes: Mapping[str, int]) -> None:
+    """Refuse a region that begins beyond the end of its contig, by an `InputError`."""
+    if region.start and region.start >= sizes[region.contig]:
+        raise InputError(
+            f"region {region} begins beyond the end of {region.contig}, "
+            f"which has {sizes[region.contig]} bp"
+        )
+
+
 def _parse_region(text: str, known: frozenset[str]) -> Region:
     if text in known or ":" not in text:
         return Region(text)

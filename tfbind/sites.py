@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from tfbind.cage import CagePeaks, Places, window_starts
 from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN, ContigNames, Genome
 from tfbind.intervals import merged
-from tfbind.regions import Region
+from tfbind.regions import Region, refuse_beyond
 
 BACKGROUND_A_PEAK = 9
 """Windows of background for each peak: peaks are 10 % of what is learnt."""
@@ -79,6 +80,8 @@ class Ground:
         self._all = regions is None
         self._contigs = list(genome.sizes)
         self._names = names or ContigNames(tuple(self._contigs), genome.path)
+        for region in regions or ():
+            refuse_beyond(region, genome.sizes)
         self._regions: dict[str, tuple[Places, Places]] = {}
         for contig, length in genome.sizes.items():
             of = [one for one in regions or () if one.contig == contig]
@@ -116,7 +119,7 @@ class Ground:
             raise InputError(
                 f"found a peak whose window of {self._size} bp reaches beyond {contig}, which has "
                 f"{self._genome.sizes[self._contigs[codes[row]]]:,} bp in {self._genome.path}; are "
-                "both of one assembly? --region leaves such peaks out",
+                "both of one assembly? --chroms and --region leave such peaks out",
                 path=peaks.path,
                 line=int(where.numbers[row]),
             )
@@ -131,7 +134,11 @@ class Ground:
         if there is not None:
             return self._contigs.index(there)
         if self._all:
-            self._names.resolve(name, peaks.intervals.contigs)
+            try:
+                self._names.resolve(name, peaks.intervals.contigs)
+            except InputError as error:
+                more = f"{error.message}; or leave other contigs out by --chroms"
+                raise InputError(more, path=error.path) from None
         return -1
 
     def background(
@@ -170,6 +177,8 @@ class Ground:
         passed = np.concatenate([[0], np.cumsum(lasts - firsts)])
         places = 2 * int(passed[-1])  # each on both strands
         wanted = count + count // 4 + 100
+        if count > places:
+            self._refuse_few(places, count, away)
         while True:
             rng = np.random.default_rng(seed)
             drawn = rng.choice(places, min(wanted, places), replace=False)
@@ -182,19 +191,22 @@ class Ground:
             if len(kept) == count:
                 return sites.select(kept)
             if wanted >= places:
-                raise InputError(
-                    f"has {len(kept):,} places {away} bp or more from any peak whose window is "
-                    f"known, expected {count:,}; ask for a smaller --background",
-                    path=self._genome.path,
-                )
+                self._refuse_few(len(kept), count, away)
             wanted *= 2
+
+    def _refuse_few(self, places: int, count: int, away: int) -> NoReturn:
+        raise InputError(
+            f"has {places:,} places {away} bp or more from any peak whose window is known, "
+            f"expected {count:,}; ask for a smaller --background",
+            path=self._genome.path,
+        )
 
     def _free(self, peaks: CagePeaks, away: int) -> tuple[Places, Places, Places]:
         """Give the stretches in which central bases of background may lie."""
         where, size = peaks.intervals, self._size
         codes = [self._found(peaks, name) for name in where.contigs]
         found = np.array(codes, np.int64)[where.codes]
-        parts: list[Places] = []
+        parts: list[Places] = [np.zeros((3, 0), np.int64)]
         for code, contig in enumerate(self._contigs):
             of = found == code
             starts, ends = merged(where.starts[of] - away, where.ends[of] + away)

@@ -137,3 +137,35 @@ def six_columns(
 def stranded(batch: Intervals, path: str | Path) -> Intervals:
     """Read the sixth column of a batch into its `minus`; errors are those of `minus_of`."""
     return replace(batch, minus=minus_of(batch, path))
+
+
+class Once:
+    """Refuse bins that come twice on one strand; where there is no strand, on either."""
+
+    def __init__(self) -> None:
+        self._contigs: dict[str, int] = {}
+        self._seen: list[npt.NDArray[np.int64]] = []
+        self._numbers: list[npt.NDArray[np.int64]] = []
+
+    def add(self, batch: Intervals, path: str | Path) -> None:
+        """Take in bins; errors are those of `told_strands`."""
+        batch = told_strands(batch, path)
+        minus = np.zeros(len(batch), np.bool_) if batch.minus is None else batch.minus
+        contigs = [self._contigs.setdefault(name, len(self._contigs)) for name in batch.contigs]
+        codes = np.array(contigs, np.int64)[batch.codes]
+        self._seen.append(np.stack([codes, batch.starts, batch.ends, minus]))
+        self._numbers.append(batch.numbers)
+
+    def end(self, path: str | Path) -> None:
+        """Tell the first line that repeats another, by an `InputError`."""
+        if not self._seen:
+            return
+        places, numbers = np.concatenate(self._seen, axis=1), np.concatenate(self._numbers)
+        order = np.lexsort((numbers, *places))
+        same = (places[:, order[1:]] == places[:, order[:-1]]).all(axis=0)
+        if same.any():
+            raise InputError(
+                "found a bin that came before, expected each once",
+                path=path,
+                line=int(numbers[order[1:][same]].min()),
+            )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfbind.interpret.attribution import one_hot
-from tfbind.interpret.explanation import Explained
+from tfbind.interpret.explained import Explained
 
 FIRST = "arr_0"
 
@@ -76,12 +76,16 @@ class ArrayFile:
                     np.lib.format.write_array(stream, np.array(text))
 
 
-def attribution_rows(explained: Explained, name_width: int) -> dict[str, npt.NDArray[Any]]:
+def attribution_rows(
+    explained: Explained, flank: int, name_width: int
+) -> dict[str, npt.NDArray[Any]]:
     """Give the arrays of the attribution file.
 
     Parameters
     ----------
     explained : Explained
+    flank : int
+        Of a bin's window on either side of it, base pairs.
     name_width : int
         Letters of the longest name of a contig.
 
@@ -90,8 +94,8 @@ def attribution_rows(explained: Explained, name_width: int) -> dict[str, npt.NDA
     dict of str to ndarray
         arr_0, shape (n, 4, window), float32: hypothetical contributions of the sequence, where
         there is one; contributions.NAME, shape (n, window) or (n, values), float32, of each input;
-        output and reference_output, shape (n,), float32; contig, start (of the bin, int64, base
-        pairs) and strand, shape (n,).
+        output and reference_output, shape (n,), float32; contig, start and window_start (of the
+        bin and its window, int64, base pairs, 0-based) and strand, shape (n,).
     """
     rows: dict[str, npt.NDArray[Any]] = {}
     for values in list(explained.hypothetical.values())[:1]:
@@ -102,6 +106,7 @@ def attribution_rows(explained: Explained, name_width: int) -> dict[str, npt.NDA
         "reference_output": np.broadcast_to(explained.reference_outputs, len(explained)),
         "contig": np.array(explained.contigs, f"U{name_width}"),
         "start": explained.starts.astype(np.int64),
+        "window_start": explained.starts.astype(np.int64) - flank,
         "strand": np.where(explained.minus, "-", "+"),
     }
 

@@ -45,7 +45,8 @@ class Attribution:
     hypothetical : mapping of str to ndarray, shape (batch, bases, 4), float32
         Of each sequence: what A, C, G and T would contribute in the place of the base.
     outputs, reference_outputs : ndarray, shape (batch, bins), float32
-        What is explained, of the input and of its reference; the mean over shuffles.
+        What is explained, of the input and of its reference; the mean over shuffles. A reference
+        that all share may have a batch of one; without a reference there are zeros.
     """
 
     contributions: Mapping[str, Floats]
@@ -70,10 +71,16 @@ class Attributor:
     steps : int
         Of integrated gradients.
 
+    Attributes
+    ----------
+    entrances : tuple of Entrance
+        What contributions are told of.
+
     Raises
     ------
     InputError
-        If the network has a layer that the method has no rule for.
+        If the network has a layer that the method has no rule for, or bases enter it by a layer
+        that is no entrance.
     """
 
     def __init__(
@@ -116,6 +123,12 @@ class Attributor:
         weights : ndarray, shape (batch, bins)
             Of the bins of each stretch.
         places : sequence of (str, int), one a stretch
+            As `Place`; without shuffles they have no influence.
+
+        Returns
+        -------
+        Attribution
+            The mean over shuffles; its outputs are not weighted.
         """
         given = self._entering(prepared)
         weighed = np.asarray(weights, np.float32)
@@ -175,7 +188,11 @@ class Attributor:
 Multipliers = Callable[
     [Sequence[Array], Sequence[Array], Array], tuple[list[Floats], Floats, Floats]
 ]
-"""From what enters, references and weights of bins to multipliers and outputs of both."""
+"""From what enters, references and weights of bins to multipliers and outputs of both.
+
+Multipliers have the shapes of what enters, which references are broadcast to; weights and outputs
+are of shape (batch, bins). All are float32.
+"""
 
 
 def deeplift(body: keras.Model, weights: Array, *, shared: bool) -> Multipliers:
@@ -185,10 +202,15 @@ def deeplift(body: keras.Model, weights: Array, *, shared: bool) -> Multipliers:
     ----------
     body : keras.Model
         As `rules.with_rules` gives it.
-    weights : ndarray, shape (columns,)
+    weights : ndarray, shape (columns,), float32
         Of what it gives, in the number that is explained.
     shared : bool
         As in `with_rules`: references have a batch of one.
+
+    Returns
+    -------
+    Multipliers
+        The outputs of shared references have a batch of one too.
     """
     import tensorflow as tf
 
@@ -241,7 +263,24 @@ def _alike(reference: Any, given: Any, shared: bool) -> Any:
 def integrated(
     body: keras.Model, weights: Array, steps: int, *, from_reference: bool
 ) -> Multipliers:
-    """Give what finds the mean gradient on the way from the reference, or the gradient itself."""
+    """Give what finds the mean gradient on the way from the reference, or the gradient itself.
+
+    Parameters
+    ----------
+    body : keras.Model
+        As `entrances.parted` gives it.
+    weights : ndarray, shape (columns,), float32
+        As `deeplift` takes them.
+    steps : int
+        Points of the straight line, the midpoints of as many equal parts (Sundararajan et al.
+        2017).
+    from_reference : bool
+        Else steps and references have no meaning, and the outputs of references are 0.
+
+    Returns
+    -------
+    Multipliers
+    """
     import tensorflow as tf
 
     @tf.function(input_signature=_ends(body))  # type: ignore[untyped-decorator]
@@ -320,5 +359,5 @@ def _mean(parts: Sequence[Attribution]) -> Attribution:
 
 
 def one_hot(codes: Array) -> npt.NDArray[np.int8]:
-    """Turn base codes, shape (...), into one-hot rows, shape (..., 4); the unknown base into 0."""
+    """Turn base codes, shape (...), into one-hot rows, shape (..., 4), int8; the unknown into 0."""
     return np.eye(UNKNOWN + 1, BASES, dtype=np.int8)[codes]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from tfbind.plots import BLUE, GREY, ORANGE, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+COLOURS = (ORANGE, "#009e73", "#cc79a7")
+"""Of marks, in turn (Okabe and Ito 2008)."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ def draw_profiles(
             axes.plot(places, profile.mean, color=BLUE, linewidth=1.4, label="mean contribution")
             axes.axhline(0, color=GREY, linewidth=0.8)
             axes.axvline(-0.5, color=GREY, linewidth=0.8, linestyle="--")
-            for mark in marks:
+            for mark, colour in zip(marks, cycle(COLOURS), strict=False):
                 own = profile.mean[inside(len(profile.mean), mark.region)]
                 first, last = mark.region
                 share = f"{mark.name}, {first} to {last - 1} bp: mean {own.mean():.2g} a base"
                 edges = first - 0.5, last - 0.5
-                axes.axvspan(*edges, color=ORANGE, alpha=0.2, linewidth=0, label=share)
+                axes.axvspan(*edges, color=colour, alpha=0.2, linewidth=0, label=share)
             axes.set_title(f"{name}, {profile.sites:,} sites", fontsize=11)
             axes.set_ylabel("Contribution to the output\n(mean over sites, logits a base)")
             axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from keras import layers
 
 from tfbind.errors import InputError
-from tfbind.networks.layers import Flanks, OneHot
+from tfbind.networks.layers import Flanks, Kept, OneHot
 
 BASES = 4
 
@@ -25,7 +25,7 @@ class Convolution:
         The weights of A, C, G and T; those of other channels are left out.
     bias : ndarray, shape (filters,), float32
     names : tuple of str
-        Of its filters, counted from 1.
+        Of its filters, counted from 1; in an ensemble behind the number of the member.
     """
 
     layer: Any
@@ -46,6 +46,11 @@ def convolutions(model: keras.Model) -> list[Convolution]:
     ----------
     model : keras.Model
         That turns base codes into rows by `OneHot`.
+
+    Returns
+    -------
+    list of Convolution
+        In the order of the model's layers.
 
     Raises
     ------
@@ -81,7 +86,7 @@ def _first_base(tensor: Any) -> int | None:
     made = tensor._keras_history.operation
     if isinstance(made, OneHot):
         return 0
-    if isinstance(made, Flanks | layers.Dropout | layers.Cropping1D):
+    if isinstance(made, Flanks | Kept | layers.Dropout | layers.Cropping1D):
         return _first_base(made.input)
     if isinstance(made, layers.Concatenate):
         before = 0

@@ -22,7 +22,7 @@ class Stretch:
         The bases.
     counts : ndarray, shape (bases,), int64
         Bins whose window covers the base.
-    sums : ndarray, shape (bases, columns)
+    sums : ndarray, shape (bases, columns), float32 or float64
         Over these bins.
     """
 
@@ -68,7 +68,26 @@ class Covering:
         self._held: Stretch | None = None
 
     def add(self, one: Stretch) -> Iterator[Bases]:
-        """Add a stretch; yield the bases before its start, which no other will cover."""
+        """Add a stretch.
+
+        Parameters
+        ----------
+        one : Stretch
+            With as many columns as the others.
+
+        Yields
+        ------
+        Bases
+            The covered ones that are held before its start, or all that are held where its contig
+            is another: no further stretch will cover them.
+
+        Raises
+        ------
+        ValueError
+            If it begins before the last one, on the same contig.
+        KeyError
+            If the contig of what is given has no size.
+        """
         held = self._held
         if held is None or held.contig != one.contig or _end(held) <= one.start:
             yield from self.end()
@@ -80,7 +99,7 @@ class Covering:
         self._held = _joined(_part(held, one.start, _end(held)), one)
 
     def end(self) -> Iterator[Bases]:
-        """Yield the bases that are left."""
+        """Yield the covered bases that are left, and hold none."""
         if self._held is not None:
             yield from self._means(self._held)
         self._held = None

@@ -23,7 +23,7 @@ Kind = Literal["bases", "kmers", "signal", "vector"]
 
 @dataclass(frozen=True)
 class Entrance:
-    """One of the places.
+    """One of the places where numbers enter.
 
     Attributes
     ----------
@@ -31,8 +31,9 @@ class Entrance:
         Of the contract's input.
     kind : 'bases', 'kmers', 'signal' or 'vector'
         One-hot rows, shape (batch, bases, 4); rows of k-mers, shape (batch, bases - k + 1,
-        channels); values, shape (batch, bases); or a cell type's, shape (batch, values).
+        channels); values, shape (batch, bases); or a cell type's, shape (batch, values); float32.
     spec : Input
+        Of the contract.
     before, behind : int
         Bases of the stretch that lie before the first row's base, and behind the last's.
     """
@@ -54,7 +55,7 @@ class Parted:
     front : keras.Model
         From what is fed to a list of what enters.
     body : keras.Model
-        From that list to what the loss sees, shape (batch, bins, columns).
+        From that list to what the loss sees, shape (batch, bins, columns), float32.
     mark : Learnt
         Says what that is.
     """
@@ -67,6 +68,19 @@ class Parted:
 
 def parted(model: keras.Model, contract: Contract) -> Parted:
     """Part a network at its entrances; weights are shared with it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        That ends in a head of `networks.heads`.
+    contract : Contract
+        Of the model.
+
+    Returns
+    -------
+    Parted
+        Its entrances are in the order of the contract's inputs. Motif scores have none, nor has a
+        sequence that is read by k-mers alone.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from tfbind.errors import InputError
 from tfbind.genome import UNKNOWN
 from tfbind.interpret.attribution import Attribution, Attributor
 from tfbind.interpret.covering import Stretch
+from tfbind.interpret.explained import Explained
 from tfbind.interpret.mutagenesis import Mutagenesis, contributions_of
 from tfbind.interpret.windows import minus_of, read_windows
 from tfbind.intervals import Intervals
@@ -35,69 +36,12 @@ TILES_A_CALL = 8
 WINDOWS_A_CALL = 32
 
 
-@dataclass(frozen=True)
-class Explained:
-    """A row for each of some bins.
-
-    Attributes
-    ----------
-    contigs : list of str
-        The genome's names, one a bin.
-    starts : ndarray, shape (n,), int64
-        Of the bins, base pairs.
-    minus : ndarray, shape (n,), bool
-        The rows run along the minus strand.
-    codes : ndarray, shape (n, window), uint8
-        The bases of each window; unknown ones where the network reads no sequence.
-    contributions : mapping of str to ndarray, shape (n, window) or (n, values), float32
-    hypothetical : mapping of str to ndarray, shape (n, window, 4), float32
-    outputs, reference_outputs : ndarray, shape (n,), float32
-        What is explained; there is no reference in mutagenesis, nor in gradient times input: 0.
-    """
-
-    contigs: list[str]
-    starts: npt.NDArray[np.int64]
-    minus: npt.NDArray[np.bool_]
-    codes: npt.NDArray[np.uint8]
-    contributions: Mapping[str, npt.NDArray[np.float32]]
-    hypothetical: Mapping[str, npt.NDArray[np.float32]]
-    outputs: npt.NDArray[np.float32]
-    reference_outputs: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-
-def no_rows(contract: Contract, names: Sequence[str]) -> Explained:
-    """Give the rows of no bins.
-
-    Parameters
-    ----------
-    contract : Contract
-    names : sequence of str
-        The inputs that have a contribution a base.
-    """
-    window = contract.geometry.window
-    none = np.zeros(0, np.float32)
-    bases = [one.name for one in contract.inputs if one.name in names and one.source == "sequence"]
-    return Explained(
-        [],
-        np.zeros(0, np.int64),
-        np.zeros(0, np.bool_),
-        np.zeros((0, window), np.uint8),
-        {name: np.zeros((0, window), np.float32) for name in names},
-        {name: np.zeros((0, window, BASES), np.float32) for name in bases},
-        none,
-        none,
-    )
-
-
 Explain = Callable[[Mapping[str, Array], Sequence[tuple[str, int]]], Attribution]
-"""From what windows are fed, and their places, to their contributions."""
+"""From prepared inputs, (n, window) or (n, values), and contigs and starts to contributions."""
 
 
 def by(method: Attributor | Mutagenesis) -> Explain:
-    """Give what explains windows, one bin each."""
+    """Give what explains windows, one bin each, by a method."""
     if isinstance(method, Attributor):
         return lambda fed, places: method(fed, np.ones((len(places), 1), np.float32), places)
     return lambda fed, places: _mutated(method, fed)
@@ -127,7 +71,7 @@ def explained_windows(
 
     Parameters
     ----------
-    batches : iterable of (Intervals, names)
+    batches : Batches
     explain : callable
         As `by` gives it.
     contract : Contract
@@ -170,7 +114,7 @@ def _codes(
 
 
 def one_strand(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
-    """Pass batches on.
+    """Yield batches as they are, of bins on one strand; `path` is the name for messages.
 
     Raises
     ------
@@ -192,12 +136,12 @@ def one_strand(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, 
 
 
 def ascending(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, list[str]]]:
-    """Pass batches on.
+    """Yield batches as they are, of bins in order; `path` is the name for messages.
 
     Raises
     ------
     InputError
-        At a bin that begins before another of its contig, or behind those of another contig.
+        At a bin that begins before the last of its contig, or comes back to a contig.
     """
     seen: dict[str, int] = {}
     last = ""
@@ -220,7 +164,7 @@ def ascending(batches: Batches, path: str | Path) -> Iterator[tuple[Intervals, l
 def cut(
     batches: Batches, contract: Contract, stretches: Stretches, path: str | Path
 ) -> Iterator[Tile]:
-    """Cut bins into tiles to explain, whatever stands in their further columns."""
+    """Yield tiles of up to `BINS_A_TILE` bins, as `cut_tiles` does, and read no further columns."""
     bare = ((replace(batch, extra=()), names) for batch, names in batches)
     return cut_tiles(bare, stretches, contract.geometry, BINS_A_TILE, (), path)
 
@@ -228,12 +172,12 @@ def cut(
 def explained_tiles(
     tiles: Iterable[Tile], method: Mutagenesis, contract: Contract
 ) -> Iterator[Explained]:
-    """Mutate the bases under tiles, and give a row for each bin.
+    """Mutate the bases under tiles, as `cut` gives them, and give a row for each bin.
 
     Yields
     ------
     Explained
-        The bins of a tile.
+        The bins of a tile, fillers left out, by ascending starts.
     """
     geometry = contract.geometry
     for tile in tiles:
@@ -275,7 +219,7 @@ class Sum:
     ----------
     bins : int
     stretch : Stretch
-        Its columns are those of `columns_of`.
+        Of the forward strand, whatever that of the bins; its columns are those of `columns_of`.
     total, difference : float
         All contributions, those of vectors too, and the outputs less those of the reference.
     """
@@ -289,9 +233,12 @@ class Sum:
 def summed_tiles(
     tiles: Iterable[Tile], attributor: Attributor, contract: Contract
 ) -> Iterator[Sum]:
-    """Sum contributions over the bins of each tile, in one pass forward and one backward.
+    """Sum contributions over the bins of tiles, as `cut` gives them, for all bins of one at once.
 
-    The stretches are of the forward strand, whatever that of the bins.
+    Yields
+    ------
+    Sum
+        Of each tile, in order.
     """
     for some in _alike(tiles):
         fed = _prepared(some, contract)
@@ -325,7 +272,14 @@ def _alike(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
 
 
 def covering(weights: npt.NDArray[np.uint8], geometry: Geometry) -> npt.NDArray[np.int64]:
-    """Count the bins whose window covers each base of a stretch."""
+    """Count the bins whose window covers each base of their stretch, shape (bases,), int64.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (bins,), uint8
+        0 for a bin that is not counted.
+    geometry : Geometry
+    """
     change = np.zeros(geometry.length(len(weights)) + 1, np.int64)
     firsts = np.flatnonzero(weights) * geometry.stride
     change[firsts] += 1
@@ -334,7 +288,7 @@ def covering(weights: npt.NDArray[np.uint8], geometry: Geometry) -> npt.NDArray[
 
 
 def names_along(contract: Contract) -> list[str]:
-    """Name the inputs that have a contribution a base, motif scores being made of the bases."""
+    """Name the inputs that have a contribution a base; those of motif scores are the bases' own."""
     known = [spec for spec in contract.inputs if spec.along != "cell"]
     return [
         spec.name
@@ -348,7 +302,7 @@ def columns_of(
     hypothetical: Mapping[str, npt.NDArray[np.float32]],
     contract: Contract,
 ) -> npt.NDArray[np.float32]:
-    """Put what there is for each base beside each other.
+    """Put what an `Attribution` has for each base beside each other.
 
     Returns
     -------
@@ -374,7 +328,7 @@ def _turned(
 
 
 def stretches_of(explained: Explained, contract: Contract) -> Iterator[Stretch]:
-    """Give the row of each bin as a stretch of the forward strand."""
+    """Yield each bin's row as a stretch of the forward strand, its columns as of `columns_of`."""
     columns = columns_of(explained.contributions, explained.hypothetical, contract)
     once = np.ones(contract.geometry.window, np.int64)
     for i, contig in enumerate(explained.contigs):

@@ -32,15 +32,16 @@ def draw_filters(
     least: int,
     other: str = "",
 ) -> None:
-    """Draw a row of logos for each filter: weights, sites, and the known motif; 1200 pixels wide.
+    """Draw a row of logos for each filter, 1200 pixels wide as PNG: weights, sites, known motif.
 
     Parameters
     ----------
     learnt : sequence of Learnt
-        In the order of the rows.
+        In the order of the rows; with those of `beside` at least one.
     beside : sequence of (Motif, Match or None, Match or None)
         Further rows: a motif that was found otherwise, the filter and the known motif most like it.
     path : str or Path or binary file
+        The file to write.
     kind : str
         png, svg or pdf.
     title : str
@@ -123,7 +124,7 @@ def _empty(panels: "Sequence[Axes]", text: str) -> None:
 
 
 def told(match: Match | None) -> str:
-    """Say what a motif is like."""
+    """Say what a motif is like, to stand behind its name; empty if there is no match."""
     if match is None:
         return ""
     return f" ~ {match.motif.title[:24]}, p = {match.pvalue:.1e}, q = {match.qvalue:.1e}"

@@ -17,19 +17,22 @@ def constants(contract: Contract, values: Mapping[str, float], cell: str) -> dic
     ----------
     contract : Contract
     values : mapping of str to float
-        Of signals, in the unit of the track; others are 0, as uncovered bases are.
+        Of signals, in the unit of the track, or where the contract has `ranks`, in that of these;
+        others are 0, as uncovered bases are.
     cell : str
         The cell type, whose vectors are given; empty: the mean of the training cells.
 
     Returns
     -------
-    dict of str to ndarray, shape (window,) or (values,)
+    dict of str to ndarray, shape (window,) or (values,), float32
         Prepared, by the input's name.
 
     Raises
     ------
     RequestError
         If a value is of an input that is no signal of the contract.
+    InputError
+        If the contract does not know the cell type, or a value is too low for its transform.
     """
     names = [spec.name for spec in contract.signals]
     for name in values:
@@ -48,6 +51,11 @@ def constants(contract: Contract, values: Mapping[str, float], cell: str) -> dic
             held[spec.name] = kind.prepare(kind.of_cell(cell))
         elif spec.source != "sequence":
             value = values.get(spec.name, 0.0)
+            if not abs(value) <= np.finfo(kind.dtype).max:
+                raise RequestError(
+                    f"found --hold {spec.name}={value:g}, expected a value that {spec.stored} "
+                    "holds, as the signals that were learnt from"
+                )
             held[spec.name] = kind.prepare(np.full(contract.geometry.window, value, kind.dtype))
     return held
 
@@ -58,10 +66,12 @@ def means(windows: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
     Parameters
     ----------
     windows : iterable of mapping of str to ndarray, shape (n, window) or (n, values)
+        By input; n may differ from one mapping to the next.
 
     Returns
     -------
     dict of str to ndarray, shape (window,) or (values,), float32
+        By input, base codes too, whose mean says nothing; empty if there are no windows.
     """
     sums: dict[str, Array] = {}
     count = 0

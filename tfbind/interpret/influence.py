@@ -33,15 +33,15 @@ def influences(
     convolution : Convolution
         Of the model.
     windows : mapping of str to ndarray, shape (n, window) or (n, values)
-        Prepared inputs.
+        Prepared inputs, by name; n is 1 or more.
     advance : callable
-        Told of each filter.
+        Told of windows, a batch of them for each filter.
 
     Returns
     -------
     ndarray, shape (filters,), float64
-        The mean over windows of the output less what it is without the filter; above 0 where the
-        filter speaks for it.
+        The mean over windows, and their bins, of the output less what it is without the filter;
+        above 0 where the filter speaks for it.
     """
     found = convolution.layer.output
     head = keras.Model(model.inputs, [found, output])

@@ -35,7 +35,7 @@ def draw_logo(
     first : int
         The number of the first position.
     top : float, optional
-        Where the vertical axis ends; default: at the highest.
+        Where the vertical axis ends; default, or 0: at the highest.
     unit : str
         Of the heights.
     """
@@ -57,7 +57,8 @@ def aligned(
 
     Parameters
     ----------
-    heights : ndarray, shape (positions, 4)
+    heights : ndarray, shape (positions, 4), float64
+        Of A, C, G and T.
     offset : int
         Where it begins, positions from the other's first.
     turned : bool
@@ -67,8 +68,8 @@ def aligned(
 
     Returns
     -------
-    ndarray, shape (width, 4)
-        What lies beyond the other is cut.
+    ndarray, shape (width, 4), float64
+        What lies beyond the other is cut; where it has no position, all are 0.
     """
     shown = heights[::-1, ::-1] if turned else heights
     rows = np.zeros((width, len(LETTERS)))

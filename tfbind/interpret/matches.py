@@ -34,9 +34,9 @@ class Match:
         The false discovery rate, by Benjamini and Hochberg, over all pairs of the motifs that were
         compared and the known ones.
     overlap : int
-        Positions that are aligned.
+        Positions that are aligned, of the known motif's `core`.
     offset : int
-        Where the known motif begins, from the first position of what was compared with it.
+        Where the whole known motif begins, from the first position of what was compared with it.
     strand : str
         `-`: the known motif is turned around.
     """
@@ -65,7 +65,7 @@ def best_matches(
 
     Parameters
     ----------
-    queries : sequence of ndarray, each of shape (width, 4)
+    queries : sequence of ndarray, each of shape (width, 4), float64
         Frequencies of A, C, G and T.
     known : sequence of Motif
     among : sequence of Motif
@@ -107,7 +107,8 @@ def core(frequencies: npt.NDArray[np.float64]) -> slice:
 
     Parameters
     ----------
-    frequencies : ndarray, shape (width, 4)
+    frequencies : ndarray, shape (width, 4), float64
+        Of A, C, G and T.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def _columns(motifs: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.f
 
 
 def false_discovery_rates(pvalues: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give q-values by Benjamini and Hochberg (1995), of the same shape."""
+    """Give the q-values of p-values, of the same shape, by Benjamini and Hochberg (1995)."""
     flat = pvalues.ravel()
     order = np.argsort(flat)[::-1]
     rates = flat[order] * len(flat) / np.arange(len(flat), 0, -1)

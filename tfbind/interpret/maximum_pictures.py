@@ -25,12 +25,12 @@ class Shown:
 
     Attributes
     ----------
-    rows : ndarray, shape (starts, window, 4)
-        Of the starts that are drawn.
+    rows : ndarray, shape (starts, window, 4), float32
+        Of the starts that are drawn, as in `maximization.Maximum`.
     percentile : float
-        Below it the mean is shown as 0.
+        Below it the mean is shown as 0, as `profiles.thresholded` does.
     near : Span
-        What is drawn large.
+        What is drawn large; inside the window.
     marks : sequence of (Span, str)
         What is marked, and what it is called.
     """
@@ -42,17 +42,17 @@ class Shown:
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
-        """The mean over starts, thresholded, shape (window, 4)."""
+        """The mean over starts, thresholded, shape (window, 4), float64."""
         return thresholded(self.rows.mean(axis=0), self.percentile)
 
     @property
     def spread(self) -> npt.NDArray[np.float64]:
-        """The standard deviation over starts, shape (window, 4)."""
+        """The standard deviation over starts, shape (window, 4), float64."""
         return np.asarray(self.rows.std(axis=0), np.float64)
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:
-        """Base pairs from the window's centre, shape (window,)."""
+        """Base pairs from the window's centre, as `average.positions`, shape (window,), int64."""
         window = self.rows.shape[1]
         return np.asarray(np.arange(window) - window // 2)
 
@@ -60,10 +60,13 @@ class Shown:
 def draw_maximum(shown: Shown, path: str | Path, *, kind: str, title: str) -> None:
     """Draw the mean over starts along the window, a logo of a part, and the spread there.
 
+    It is 1200 pixels wide as PNG.
+
     Parameters
     ----------
     shown : Shown
     path : str or Path
+        The file to write.
     kind : str
         png, svg or pdf.
     title : str

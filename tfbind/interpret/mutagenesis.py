@@ -34,6 +34,11 @@ class Mutagenesis:
     task : str
         One of the contract's.
 
+    Attributes
+    ----------
+    sequence : str
+        The name of the input that is changed.
+
     Raises
     ------
     InputError
@@ -58,7 +63,17 @@ class Mutagenesis:
         self._run = run
 
     def outputs(self, prepared: Mapping[str, Array]) -> Floats:
-        """Give the output of each bin, shape (batch, bins)."""
+        """Give the output of each bin.
+
+        Parameters
+        ----------
+        prepared : mapping of str to ndarray, shape (batch, bases) or (batch, values)
+            What the network is fed.
+
+        Returns
+        -------
+        ndarray, shape (batch, bins), float32
+        """
         found: Floats = self._run({name: prepared[name] for name in self._fed}).numpy()
         return found
 
@@ -117,13 +132,15 @@ def contributions_of(effects: Floats, codes: Array) -> tuple[Floats, Floats]:
 
     Parameters
     ----------
-    effects : ndarray, shape (bins, window, 4)
+    effects : ndarray, shape (bins, window, 4), float32
+        As `Mutagenesis.effects` gives them.
     codes : ndarray, shape (bins, window), uint8
+        The bases that are there.
 
     Returns
     -------
     contributions : ndarray, shape (bins, window), float32
-        Of the base that is there: minus the mean effect of the three others.
+        Of the base that is there: minus the mean effect of the three others; 0 of an unknown base.
     hypothetical : ndarray, shape (bins, window, 4), float32
         Of each base: its effect minus that mean.
     """

@@ -23,7 +23,7 @@ def before_activation(model: keras.Model, contract: Contract, task: str) -> Any:
 
     Returns
     -------
-    KerasTensor, shape (batch, bins)
+    KerasTensor, shape (batch, bins), float32
 
     Raises
     ------

@@ -76,15 +76,22 @@ def page(
     learnt : sequence of Learnt
         In the order of the page.
     beside : sequence of (Motif, Match or None, Match or None)
-        As `draw_filters` takes them, with `other`.
+        As `draw_filters` takes them.
     title : str
         Model, output and data.
     explained : str
         What was measured, and how.
     least : int
         Sites that a logo is made from, at least.
+    other : str
+        Where the motifs of `beside` are from.
     advance : callable
         Told of each picture.
+
+    Returns
+    -------
+    str
+        HTML, whole, with pictures as PNG in it.
     """
 
     def picture(some: Sequence[Learnt], motifs: Beside, alone: str) -> str:
@@ -100,15 +107,17 @@ def page(
         title=escape(title),
         explained=escape(explained),
         head="".join(f"<th>{escape(one)}</th>" for one in HEAD),
-        rows="\n".join(map(_row, learnt)),
+        rows="\n".join(_row(one, least) for one in learnt),
         pictures="\n".join(pictures),
         beside=_beside(beside, others, other),
     )
 
 
-def _row(one: Learnt) -> str:
-    cells = [one.name, f"{one.influence:+.4f}", f"{one.sites.count:,}", f"{one.bits:.1f}"]
-    cells += [f"{share:.1%}" for share in (one.sites.bound, one.sites.unbound)]
+def _row(one: Learnt, least: int) -> str:
+    bits = f"{one.bits:.1f}" if one.sites.count >= least else ""
+    cells = [one.name, f"{one.influence:+.4f}", f"{one.sites.count:,}", bits]
+    shares = (one.sites.bound, one.sites.unbound)
+    cells += ["" if share != share else f"{share:.1%}" for share in shares]
     cells += [*_cells(one.by_sites), *_cells(one.by_weights)]
     return _cells_row(cells)
 

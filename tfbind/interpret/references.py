@@ -55,7 +55,8 @@ def background(frequencies: Sequence[float]) -> Reference:
         If they are not four shares of 1.
     """
     shown = ",".join(f"{one:g}" for one in frequencies)
-    if len(frequencies) != BASES or min(frequencies) < 0 or abs(sum(frequencies) - 1) > 1e-3:
+    shares = len(frequencies) == BASES and min(frequencies) >= 0
+    if not shares or not abs(sum(frequencies) - 1) <= 1e-3:  # which NaN is not, either
         raise RequestError(f"found the frequencies {shown}, expected four of A,C,G,T that sum to 1")
     return Reference("flat", tuple(float(one) for one in frequencies))
 

@@ -121,7 +121,7 @@ def _advice(known: Sequence[Any]) -> str:
 
 
 def stepped(known: Sequence[Any]) -> list[Any]:
-    """Give the layers among others that have no gradient to speak of."""
+    """Give the layers among others that have no gradient to speak of: those of `STEPPED`."""
     return [layer for layer in known if type(layer).__name__ in STEPPED]
 
 
@@ -167,7 +167,9 @@ class Rescaled(_Rule):
     Parameters
     ----------
     function : callable
+        A layer or a function that changes no shape.
     shared : bool
+        As `with_rules` takes it, here and in all rules.
     """
 
     def __init__(self, function: Any, shared: bool) -> None:
@@ -175,7 +177,7 @@ class Rescaled(_Rule):
         self.function = function
 
     def call(self, values: Any) -> Any:
-        """Apply the function."""
+        """Apply the function to numbers of any shape; the references come last in the batch."""
         given, reference = self.parted(values)
         after, before = self.function(given), ops.stop_gradient(self.function(reference))
         difference = ops.stop_gradient(given - reference)
@@ -228,11 +230,12 @@ def _highest(rows: Any, places: Any, apart: Any, count: int, rule: _Rule) -> Any
 
 
 class Pooled(_Rule):
-    """Maxima over rows.
+    """Maxima over rows (equation 38).
 
     Parameters
     ----------
     pool : AtrousMaxPool
+        The layer that it stands for.
     shared : bool
     """
 
@@ -252,11 +255,12 @@ class Pooled(_Rule):
 
 
 class BetterStrand(_Rule):
-    """The better score of two strands.
+    """The better score of two strands (equation 38).
 
     Parameters
     ----------
     strands : BothStrands
+        The layer that it stands for.
     shared : bool
     """
 
@@ -265,7 +269,7 @@ class BetterStrand(_Rule):
         self.strands = strands
 
     def call(self, rows: Any) -> Any:
-        """Slide both matrices of each motif."""
+        """Slide both matrices of each motif: (batch, bases, 4) to (batch, places, motifs)."""
         matrices = (self.strands.forward, self.strands.reverse)
         scores = [ops.conv(rows, one) for one in matrices]
         count = ops.shape(scores[0])[1]
@@ -277,10 +281,15 @@ class BetterStrand(_Rule):
 
 
 class Product(_Rule):
-    """The product of two."""
+    """The product of two, by Shapley's values.
+
+    Parameters
+    ----------
+    shared : bool
+    """
 
     def call(self, factors: Any) -> Any:
-        """Multiply."""
+        """Multiply two tensors with as many axes; an axis of one is broadcast."""
         (one, one_before), (other, other_before) = (self.parted(factor) for factor in factors)
         change = ops.stop_gradient(other + other_before) / 2 * _alone(one)
         change += ops.stop_gradient(one + one_before) / 2 * _alone(other)

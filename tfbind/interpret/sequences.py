@@ -1,100 +1,84 @@
 """Sequences of labelled bins, as programs that look for motifs read them."""
 
-from bisect import bisect
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tfbind.cage import central_bases, window_starts
 from tfbind.channels import channel
 from tfbind.contract import Input
 from tfbind.genome import Genome
-from tfbind.interpret.windows import minus_of
-from tfbind.intervals import Intervals
+from tfbind.sites import Sites
 
 _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 _SEQUENCE = channel(Input("sequence", "sequence", "uint8"))
 
 
-def fasta_records(
-    batch: Intervals, names: Sequence[str], genome: Genome, window: int | None = None
-) -> list[bytes]:
-    """Write the sequence of each interval as FASTA.
+def fasta_records(sites: Sites, size: int, genome: Genome) -> Iterator[bytes]:
+    """Write the sequence of each window as FASTA.
 
     Parameters
     ----------
-    batch : Intervals
-    names : sequence of str
-        For each of `batch.contigs`, the genome's name.
+    sites : Sites
+        Their contigs are indices into those of the genome.
+    size : int
+        Of the windows, base pairs.
     genome : Genome
-    window : int, optional
-        Base pairs around the middle of each interval; default: the interval itself.
 
-    Returns
-    -------
-    list of bytes
-        Records, named as `bedtools getfasta -s` does by contig, start and end (0-based, half-open)
-        and, of the minus strand, `(-)`; in capitals, with N for what is unknown, or beyond the end
-        of a contig.
+    Yields
+    ------
+    bytes
+        A record, named as `bedtools getfasta -s` does by contig, start and end (0-based, half-open)
+        and, of the minus strand, `(-)`; in capitals, with N for what is unknown.
     """
-    minus = minus_of(batch)
-    spans = batch.ends - batch.starts if window is None else np.full(len(batch), window)
-    firsts = batch.starts if window is None else _firsts(batch, window)
-    records = []
-    for code, first, span, turned in zip(batch.codes, firsts, spans, minus, strict=True):
-        codes = genome.codes(names[code], int(first), int(first + span))
-        codes = _SEQUENCE.reverse_complement(codes) if turned else codes
-        name = f">{names[code]}:{first}-{first + span}{'(-)' if turned else ''}\n"
-        records.append(name.encode() + _LETTERS[codes].tobytes() + b"\n")
-    return records
+    names = list(genome.sizes)
+    for code, start, minus in zip(sites.contigs, sites.starts.tolist(), sites.minus, strict=True):
+        contig = names[code]
+        codes = genome.codes(contig, start, start + size)
+        codes = _SEQUENCE.reverse_complement(codes) if minus else codes
+        name = f">{contig}:{start}-{start + size}{'(-)' if minus else ''}\n"
+        yield name.encode() + _LETTERS[codes].tobytes() + b"\n"
 
 
-def _firsts(batch: Intervals, window: int) -> npt.NDArray[np.int64]:
-    """Give where windows around the central bases of intervals begin along the contig."""
-    minus = minus_of(batch)
-    return window_starts(central_bases(replace(batch, minus=minus)), minus, window)
+def inside(sites: Sites, size: int, lengths: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Tell which windows lie inside of their contigs, whose lengths in base pairs are given."""
+    ends = np.array(lengths, np.int64)[sites.contigs]
+    return (sites.starts >= 0) & (sites.starts + size <= ends)
 
 
-class Apart:
-    """Choose intervals that share no base with one that was chosen before.
+def apart(sites: Sites, size: int) -> Sites:
+    """Choose windows that share no base, the first of those that do, in the genome's order.
 
-    Bins overlap, and sequences that are counted several times look like more evidence than they
-    are.
+    Windows of neighbouring bins overlap, and sequences that are counted several times look like
+    more evidence than they are.
 
     Parameters
     ----------
-    width : int
-        Of all intervals, around their middle; base pairs.
+    sites : Sites
+    size : int
+        Of the windows, base pairs.
     """
+    ordered = sites.select(sites.order())
+    chosen: list[int] = []
+    places = _places(ordered, size)
+    row = 0
+    while row < len(places):
+        chosen.append(row)
+        row = int(np.searchsorted(places, places[row] + size))
+    return ordered.select(np.array(chosen, np.int64))
 
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._chosen: dict[str, list[int]] = {}
 
-    def __call__(self, batch: Intervals, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Tell which intervals are chosen.
+def clear_of(sites: Sites, others: Sites, size: int) -> npt.NDArray[np.bool_]:
+    """Tell which windows share no base with any of others, of one size in base pairs."""
+    if not len(others):
+        return np.ones(len(sites), np.bool_)
+    taken = np.sort(_places(others, size))
+    places = _places(sites, size)
+    at = np.searchsorted(taken, places)
+    before, behind = taken[np.maximum(at - 1, 0)], taken[np.minimum(at, len(taken) - 1)]
+    return np.asarray((np.abs(places - before) >= size) & (np.abs(behind - places) >= size))
 
-        Parameters
-        ----------
-        batch : Intervals
-        names : sequence of str
-            For each of `batch.contigs`, the genome's name.
-        """
-        firsts = _firsts(batch, self._width)
-        return np.array(
-            [
-                self._is_apart(names[code], first)
-                for code, first in zip(batch.codes, firsts.tolist(), strict=True)
-            ],
-            bool,
-        )
 
-    def _is_apart(self, contig: str, first: int) -> bool:
-        chosen = self._chosen.setdefault(contig, [])
-        place = bisect(chosen, first)
-        if any(abs(first - near) < self._width for near in chosen[max(place - 1, 0) : place + 1]):
-            return False
-        chosen.insert(place, first)
-        return True
+def _places(sites: Sites, size: int) -> npt.NDArray[np.int64]:
+    """Give the starts of windows along all contigs, between which lies more than a window."""
+    return sites.contigs * ((1 << 40) + size) + sites.starts

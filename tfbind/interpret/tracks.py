@@ -17,6 +17,13 @@ def runs(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Put neighbouring bases of equal value together.
 
+    Parameters
+    ----------
+    bases : Bases
+        At least one.
+    column : int
+        Of the means.
+
     Returns
     -------
     starts, ends : ndarray, shape (n,), int64, base pairs
@@ -29,7 +36,20 @@ def runs(
 
 
 def bedgraph(bases: Bases, column: int) -> bytes:
-    """Write one column as bedGraph."""
+    """Write one column as bedGraph.
+
+    Parameters
+    ----------
+    bases : Bases
+        At least one.
+    column : int
+        Of the means.
+
+    Returns
+    -------
+    bytes
+        A line for each of `runs`.
+    """
     return bed_lines(bases.contig, *runs(bases, column))
 
 
@@ -39,15 +59,21 @@ def table_header(inputs: Sequence[str], *, bases: bool) -> bytes:
     Parameters
     ----------
     inputs : sequence of str
+        Those that have a contribution a base.
     bases : bool
         The network reads bases as such, so that others have contributions too.
+
+    Returns
+    -------
+    bytes
+        A line that begins with `#`.
     """
     letters = [f"hypothetical_{letter}" for letter in "ACGT"] if bases else []
     return "\t".join(["#contig", "start", "end", "base", *inputs, *letters]).encode() + b"\n"
 
 
 def table_lines(bases: Bases) -> bytes:
-    """Write a line a base."""
+    """Write a line a base: contig, start, end, letter and all means, parted by tabs."""
     starts = bases.start + np.arange(len(bases.codes))
     columns = [np.ascontiguousarray(column) for column in bases.means.T]
     return bed_lines(

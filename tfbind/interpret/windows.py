@@ -13,7 +13,7 @@ from tfbind.tiles import Stretches
 
 
 def minus_of(batch: Intervals) -> npt.NDArray[np.bool_]:
-    """Tell which intervals are read on the reverse strand, shape (n,); by default none."""
+    """Tell which intervals are read on the reverse strand, shape (n,), bool; by default none."""
     return np.zeros(len(batch), np.bool_) if batch.minus is None else batch.minus
 
 
@@ -35,7 +35,13 @@ def read_windows(
     Returns
     -------
     dict of str to ndarray, shape (n, window) or (n, values)
-        By the name of each input that is fed; those of the reverse strand as that strand has them.
+        By the name of each input that is fed: base codes, uint8, and others, float32; those of the
+        reverse strand as that strand has them.
+
+    Raises
+    ------
+    InputError
+        If a signal holds what cannot be stored or transformed.
     """
     rows: dict[str, list[Array]] = {spec.name: [] for spec in contract.fed}
     places = zip(batch.codes, batch.starts.tolist(), minus_of(batch), strict=True)
