@@ -155,9 +155,9 @@ def sample_cage(
         out.write(_lines(peaks, rows, around, far, list(genome.sizes), size))
     kinds = peaks.kinds[rows]
     others = len(peaks.minus) - len(rows)
-    left = f"; {others:,} lie elsewhere, or share their middle with another" if others else ""
+    left = f"; {others:,} elsewhere, or with the middle of another" if others else ""
     say(
-        f"{int((kinds == 0).sum()):,} sharp peaks, {int((kinds == 1).sum()):,} broad ones{left}; "
+        f"{int((kinds == 0).sum()):,} sharp, {int((kinds == 1).sum()):,} broad{left}; "
         f"{len(far):,} places {away} bp or more from any peak",
         quiet=quiet,
     )

@@ -83,7 +83,12 @@ def maximize(
         ),
     ] = 0.433,
     start: Annotated[
-        float, typer.Option(metavar="VALUE", help="What all bases are in the first start.")
+        float,
+        typer.Option(
+            metavar="VALUE",
+            help="What all bases are in the first start: 0.25, each as likely as the others, or "
+            "0.025 as in the source's experiment.",
+        ),
     ] = 0.25,
     rate: Annotated[float, typer.Option(metavar="RATE", help="Of the gradient, in each step.")] = (
         0.01
@@ -293,7 +298,8 @@ def _climbed(
     if not moved.any():
         raise InputError(
             f"none of {len(moved)} start(s) has a gradient: the network is shut for such rows; "
-            "give more --starts, a larger --noise, or open chromatin by --hold or --bins"
+            "give more --starts, a larger --noise, another --start such as 0.025, or open "
+            "chromatin by --hold or --bins"
         )
     _tell(found, moved, quiet=quiet)
     rows: npt.NDArray[np.float32] = np.concatenate([one.rows for one in found])[moved]
@@ -309,9 +315,15 @@ def _tell(found: "Sequence[Maximum]", moved: "npt.NDArray[np.bool_]", *, quiet: 
     )
     left = np.flatnonzero(~moved) + 1
     shut = f"; without a gradient, and left out: start(s) {', '.join(map(str, left))}"
+    ends = [f"{one.mean():.2f}" for one in (before, behind)]
+    if len(before) > 1:
+        spread = (f"standard deviation over {len(before)} starts ", "")
+        ends = [
+            f"{end} ({what}{one.std():.2f})"
+            for end, what, one in zip(ends, spread, (before, behind), strict=True)
+        ]
     say(
-        f"the output before its activation rose from {before.mean():.2f} (standard deviation over "
-        f"{len(before)} starts {before.std():.2f}) to {behind.mean():.2f} ({behind.std():.2f})"
+        f"the output before its activation rose from {ends[0]} to {ends[1]}"
         + (shut if len(left) else ""),
         quiet=quiet,
     )

@@ -57,7 +57,8 @@ def label(
         typer.Option(
             metavar="BP",
             min=0,
-            help="With --cage, what lies nearer to a peak is no background; default: 100.",
+            help="With --cage, what lies in a peak that is wider by so much on either side, as "
+            "bedtools slop -b widens it, is no background; default: 100.",
         ),
     ] = None,
     alias: Alias = None,
