@@ -194,7 +194,7 @@ def attribute(
             written(_means(told, bins, wanted=bool(sinks)), sinks)
         if rows is not None and not done.bins:
             rows.add(no_rows(contract, known))
-    _tell(done, bins, asked, time.monotonic() - began, quiet=quiet)
+    _tell(done, asked, time.monotonic() - began, quiet=quiet)
 
 
 class Done:
@@ -296,7 +296,7 @@ def _means(rows: "Iterator[Explained]", bins: Bins, *, wanted: bool) -> "Iterato
     yield from covering.end()
 
 
-def _tell(done: Done, bins: Bins, asked: Asked, took: float, *, quiet: bool) -> None:
+def _tell(done: Done, asked: Asked, took: float, *, quiet: bool) -> None:
     say(f"{done.bins:,} bins in {took:,.1f} s, {done.bins / took:,.0f} bins/s", quiet=quiet)
     if asked.method in ("deeplift", "integrated") and done.bins:
         more = asked.method == "integrated" and done.error > CLOSE
@@ -305,7 +305,3 @@ def _tell(done: Done, bins: Bins, asked: Asked, took: float, *, quiet: bool) -> 
             f"{done.of}" + more * f"; more --steps than {asked.steps} bring them closer",
             quiet=quiet,
         )
-    if bins.check.skipped:
-        say(f"{bins.check.skipped} bins skipped on contigs without signal", quiet=quiet)
-    if bins.check.zeroed:
-        say(f"{bins.check.zeroed} bins with a signal of 0 for want of a contig", quiet=quiet)

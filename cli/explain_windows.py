@@ -67,6 +67,8 @@ def labelled_windows(bins: Bins, label: str, task: str) -> Iterator[Windows]:
             found = found or bool(chosen.any())
             inputs = read_windows(kept, names, bins.contract, bins.stretches)
             yield Windows(kept, names, inputs, chosen)
+    if not found and not others:
+        raise InputError("holds no bins to explain", path=bins.name)
     if not found:
         raise InputError(
             f"has no bin with {label!r} in column 4, but {three(others)}; give --label WORD, or "

@@ -171,6 +171,10 @@ def bins_of(
         check = BinCheck(contract.geometry, sources, name, missing, strands=contract.stranded)
         stretches = Stretches(contract.geometry, contract.inputs, sources)
         yield Bins(file, name, contract, check, sources, stretches)
+    if check.skipped:
+        say(f"{check.skipped:,} bins skipped on contigs without signal", quiet=quiet)
+    if check.zeroed:
+        say(f"{check.zeroed:,} bins with a signal of 0 for want of a contig", quiet=quiet)
 
 
 def opened(path: str, threads: int | None) -> "Network":

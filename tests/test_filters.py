@@ -28,7 +28,7 @@ from tfbind.interpret.filters import (
     sites_of,
 )
 from tfbind.interpret.influence import influences
-from tfbind.interpret.learnt import Scan
+from tfbind.interpret.learnt import EvenlySpaced, Scan
 from tfbind.interpret.logits import chosen_task
 from tfbind.interpret.logos import aligned
 from tfbind.interpret.matches import best_matches, core, false_discovery_rates
@@ -196,6 +196,17 @@ def test_overlapping_bins_on_both_strands_find_each_site_once() -> None:
     assert found.counts.tolist() == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]
     assert (scan.bound, scan.unbound) == (4, 1)
     assert len(scan.sample["sequence"]) == 2
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 9, 1000])
+def test_items_are_kept_evenly_spaced(count: int) -> None:
+    some: EvenlySpaced[int] = EvenlySpaced(2)
+    for item in range(count):
+        some.add(item)
+    assert some.seen == count
+    assert min(count, 2) <= len(some.kept) < 4
+    assert some.kept[:1] == [0][:count]
+    assert len(set(np.diff(some.kept).tolist())) <= 1
 
 
 def test_windows_on_the_minus_strand_are_turned(data: Path) -> None:
