@@ -6,12 +6,13 @@ filters of each with known motifs, on the bins that it learnt from. A row of the
 the filters that are most like a motif named as the factor both by their sites and by their weights,
 at a false discovery rate below `Q` in both, and the ranks these have in the order of influence.
 
-The control is the weights of the first network, shuffled `DRAWS` times: of each filter the positions
-are permuted, then the four bases at each position by itself, and they become motifs as weights do.
-What such a filter is like, it is like by chance. Were p-values uniform and independent, the median
-of the best of N motifs would be 1 - .5 ** (1 / N). Told are, with whole motifs and with their cores
-alone, which `tfbind explain filters` takes: the least and the highest median of a draw, the
-smallest p-value of all, the filters with a match, and those among them that are like the factor.
+The control is the weights of the first network, shuffled `DRAWS` times: of each filter the
+positions are permuted, then the four bases at each position by itself, and they become motifs as
+weights do. What such a filter is like, it is like by chance. Were p-values uniform and independent,
+the median of the best of N motifs would be 1 - .5 ** (1 / N). Told are, with whole motifs and with
+their cores alone, which `tfbind explain filters` takes: the least and the highest median of a draw,
+the smallest p-value of all, the filters with a match, and those among them that are like the
+factor.
 
 A folder of work belongs to one set of options, and the networks that it holds already are kept; the
 filters are compared anew each time. In one line:
