@@ -340,7 +340,7 @@ def test_signal_that_cannot_be_learnt_is_said(trained: Trained, tmp_path: Path) 
 
 def test_tracks_are_matched_to_cells_and_experiments(chip: Path) -> None:
     def tracks(cells: list[str], tasks: list[str], *given: str) -> list[tuple[str, str]]:
-        part = SimpleNamespace(cells=cells, tasks=tasks)
+        part = SimpleNamespace(cells=cells, tasks=tasks, stranded=False)
         learnt: Any = SimpleNamespace(training=part, validation=part)
         return list(chip_tracks(given, learnt))
 
@@ -356,6 +356,11 @@ def test_tracks_are_matched_to_cells_and_experiments(chip: Path) -> None:
     ):
         with pytest.raises(typer.BadParameter, match=message):
             tracks(["A", "B"], ["X", "Y"], *given)
+    part = SimpleNamespace(cells=["A"], tasks=["X"], stranded=True)
+    stranded: Any = SimpleNamespace(training=part, validation=part)
+    assert chip_tracks((), stranded) == {}
+    with pytest.raises(typer.BadParameter, match="which has no strands"):
+        chip_tracks((str(chip),), stranded)
 
 
 def test_train_starts_from_motifs_and_signal(
