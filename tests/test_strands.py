@@ -14,7 +14,7 @@ from tfbind.contract import Geometry, Input, Tiles
 from tfbind.errors import InputError
 from tfbind.genome import Genome
 from tfbind.intervals import IntervalReader, Intervals
-from tfbind.strands import has_strands, minus_of, told_strands
+from tfbind.strands import Once, has_strands, minus_of, told_strands
 from tfbind.tilefiles import TileFile, write_tiles
 from tfbind.tiles import BinCheck, Stretches, cut_tiles
 from tfbind.tilesets import TileSet
@@ -45,6 +45,17 @@ def test_strands_are_read(tmp_path: Path) -> None:
         has_strands(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\nc\t0\t4\t.\t0\t.\n"), "b")
     with pytest.raises(InputError, match="line 1: found 7 columns, expected 6 where column 6"):
         has_strands(bins(tmp_path / "b", "c\t0\t4\t.\t0\t+\tx\n"), "b")
+
+
+def test_a_bin_that_comes_twice_is_told(tmp_path: Path) -> None:
+    places = ["c\t0\t4\t.\t0\t+", "c\t0\t4\t.\t0\t-", "d\t0\t4\t.\t0\t+", "c\t4\t8\t.\t0\t+"]
+    once = Once()
+    once.add(bins(tmp_path / "b", "".join(f"{one}\n" for one in places)), "b")
+    once.end("b")
+    once = Once()
+    once.add(bins(tmp_path / "b", "".join(f"{one}\n" for one in (*places, places[1]))), "b")
+    with pytest.raises(InputError, match="b: line 5: found a bin that came before"):
+        once.end("b")
 
 
 def test_strands_of_any_intervals_are_told(tmp_path: Path) -> None:
