@@ -133,8 +133,8 @@ def attribute(
     With -o NAME.npz it writes a row for each bin instead, and a second file NAME.onehot.npz, as
     modisco-lite wants them. NAME.npz holds the hypothetical contributions (arr_0), those of each
     input (contributions.NAME), the outputs, where the bins are, and of what model and reference the
-    numbers are (about.NAME). Where the network reads
-    strands, rows of bins with - in column 6 run along the minus strand.
+    numbers are (about.NAME). Where the network reads strands, rows of bins with - in column 6 run
+    along the minus strand.
 
     For example:
 

@@ -125,7 +125,10 @@ def test_background_is_uniform_and_far_from_peaks(tmp_path: Path) -> None:
         assert set(centres[drawn.contigs == code].tolist()) <= bases
     places = set(zip(drawn.contigs.tolist(), centres.tolist(), drawn.minus.tolist(), strict=True))
     assert len(places) == len(drawn) == count
-    with pytest.raises(InputError, match="expected 10,000; ask for a smaller --background"):
+    few = f"has {count:,} places 20 bp or more from any peak whose window is known, expected "
+    with pytest.raises(InputError, match=f"{few}{count + 1:,};"):
+        ground.background(known, count + 1, 20, seed=1)
+    with pytest.raises(InputError, match=f"{few}10,000; ask for a smaller --background"):
         ground.background(known, 10_000, 20, seed=1)
     again = [ground.background(known, 300, 20, seed=seed) for seed in (1, 1, 2)]
     assert again[0].starts.tolist() == again[1].starts.tolist() != again[2].starts.tolist()

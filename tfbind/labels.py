@@ -319,6 +319,8 @@ def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> 
     for batch in reader:
         if column is None:
             names = column_names(reader.header, reader.columns) or []
+            if names.count(str(task)) > 1:
+                raise InputError(f"names {names.count(str(task))} columns {task}", path=path)
             column = names.index(task) if task in names else 0
             if task not in names and _are_labels(batch.extra[1:2]):
                 shown = "no header line names them" if not names else f"they are {', '.join(names)}"

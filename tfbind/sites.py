@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ from tfbind.regions import Region, refuse_beyond
 
 BACKGROUND_A_PEAK = 9
 """Windows of background for each peak: peaks are 10 % of what is learnt."""
+
+PART = 1 << 20
+"""Base pairs that are looked at for unknown bases at a time."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,8 @@ class Ground:
         passed = np.concatenate([[0], np.cumsum(lasts - firsts)])
         places = 2 * int(passed[-1])  # each on both strands
         wanted = count + count // 4 + 100
-        if count > places:
-            self._refuse_few(places, count, away)
+        if 2 * count > places:  # nearly all would be drawn before it shows
+            self._refuse_few(self._count_known(contigs, firsts, lasts), count, away)
         while True:
             rng = np.random.default_rng(seed)
             drawn = rng.choice(places, min(wanted, places), replace=False)
@@ -190,16 +192,30 @@ class Ground:
             kept = np.flatnonzero(self._known(sites, advance))[:count]
             if len(kept) == count:
                 return sites.select(kept)
-            if wanted >= places:
-                self._refuse_few(len(kept), count, away)
+            self._refuse_few(self._count_known(contigs, firsts, lasts), count, away)
             wanted *= 2
 
-    def _refuse_few(self, places: int, count: int, away: int) -> NoReturn:
-        raise InputError(
-            f"has {places:,} places {away} bp or more from any peak whose window is known, "
-            f"expected {count:,}; ask for a smaller --background",
-            path=self._genome.path,
-        )
+    def _refuse_few(self, known: int, count: int, away: int) -> None:
+        if known < count:
+            raise InputError(
+                f"has {known:,} places {away} bp or more from any peak whose window is known, "
+                f"expected {count:,}; ask for a smaller --background",
+                path=self._genome.path,
+            )
+
+    def _count_known(self, contigs: Places, firsts: Places, lasts: Places) -> int:
+        """Count the places, on both strands, whose window is known, of stretches of centres."""
+        size, known = self._size, 0
+        for contig, first, last in zip(contigs, firsts.tolist(), lasts.tolist(), strict=True):
+            for start in range(first, last, PART):
+                end = min(start + PART, last)
+                codes = self._genome.codes(self._contigs[contig], start - size, end + size)
+                unknown = np.concatenate([[0], np.cumsum(codes == UNKNOWN)])
+                centres = np.arange(start, end)
+                for minus in (False, True):
+                    at = window_starts(centres, np.full(len(centres), minus), size) - start + size
+                    known += int((unknown[at] == unknown[at + size]).sum())
+        return known
 
     def _free(self, peaks: CagePeaks, away: int) -> tuple[Places, Places, Places]:
         """Give the stretches in which central bases of background may lie."""

@@ -58,7 +58,7 @@ def draw_profiles(
     shown : (int, int), optional
         The region that is drawn; default: the window.
     """
-    with figure_of((12, 1.2 + 3 * len(profiles)), path, kind) as drawn:
+    with figure_of((12, 1.2 + 3.3 * len(profiles)), path, kind) as drawn:
         drawn.suptitle(title, fontsize=13)
         panels = drawn.subplots(len(profiles), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, (name, profile) in zip(panels, profiles.items(), strict=True):
@@ -78,7 +78,11 @@ def draw_profiles(
                 axes.axvspan(*edges, color=colour, alpha=0.2, linewidth=0, label=share)
             axes.set_title(f"{name}, {profile.sites:,} sites", fontsize=11)
             axes.set_ylabel("Contribution to the output\n(mean over sites, logits a base)")
-            axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
+            # Below the axes, and their numbers, as contributions may be anywhere inside.
+            under = -0.2 if axes is panels[-1] else -0.03
+            axes.legend(
+                loc="upper center", bbox_to_anchor=(0.5, under), ncols=3, fontsize=9, frameon=False
+            )
             axes.grid(color="#dddddd", linewidth=0.6)
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
