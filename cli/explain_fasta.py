@@ -183,7 +183,7 @@ def _chosen(
         near = f", {len(some) - len(clear):,} that share bases with primary ones"
         shared = f", {len(clear) - len(kept):,} with others of their set"
         left = beyond + near * (len(clear) < len(some)) + shared * (len(kept) < len(clear))
-        counts = f"{len(kept):,} sequences of {len(one):,} bins labelled {label}"
+        counts = f"{len(kept):,} sequence(s) of {len(one):,} bin(s) labelled {label}"
         told.append(f"{counts}; left out{left[1:]}" if left else counts)
         sets.append(kept)
     return sets, told

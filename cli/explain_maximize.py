@@ -19,7 +19,7 @@ from .explain_windows import (
     require_extra,
     stretch_in,
 )
-from .explained import NetworkFile, Task, bins_of, opened
+from .explained import NetworkFile, Task, bins_of, opened, tell_unused
 from .options import (
     Alias,
     Cell,
@@ -117,7 +117,10 @@ def maximize(
     percentile: Annotated[
         float,
         typer.Option(
-            metavar="P", min=0, max=100, help="In logos, what is below this percentile is 0."
+            metavar="P",
+            min=0,
+            max=100,
+            help="In the logo and the motif, what is below this percentile is 0.",
         ),
     ] = 85,
     show: Annotated[
@@ -187,10 +190,7 @@ def maximize(
     values = _values(hold or [])
     if hold and bins:
         raise typer.BadParameter("--hold and --bins both say what signals are held at: give one")
-    if plot is None:
-        refuse_unread(context, ["mark"], "is of the picture: give --plot")
-    if bins is None:
-        refuse_unread(context, OF_BINS, "says how bins are read: give --bins BED, too")
+    _refuse_unread_of(context, plot, meme, bins)
     networks = [opened(path, threads) for path in (model, *(also or []))]
     _refuse_unlike(networks, also or [])
     contract = networks[0].contract
@@ -204,6 +204,7 @@ def maximize(
     wanted = None if wanted is None else Span(*inside("--show", wanted, window))
     marks = [(Span(*inside("--mark", where, window)), name) for where, name in marks]
     if bins is None:
+        tell_unused(contract, cell, quiet=quiet)
         held = constants(contract, values, cell or "")
         told = _held_told(contract, values)
     else:
@@ -238,11 +239,26 @@ def maximize(
         stack.enter_context(writing(output, force=force)).write(_table(shown).encode())
 
 
+def _refuse_unread_of(
+    context: typer.Context, plot: str | None, meme: str | None, bins: str | None
+) -> None:
+    """Refuse options of the picture, the motif and the bins where there are none."""
+    if plot is None:
+        refuse_unread(context, ["mark"], "is of the picture: give --plot")
+        if meme is None:
+            both = "is of the picture and the motif: give --plot or --meme"
+            refuse_unread(context, ["show", "percentile"], both)
+    if bins is None:
+        refuse_unread(context, OF_BINS, "says how bins are read: give --bins BED, too")
+
+
 def _values(hold: list[str]) -> dict[str, float]:
     """Read NAME=VALUE."""
     values = {}
     for text in hold:
         name, _, value = text.partition("=")
+        if name in values:
+            raise typer.BadParameter(f"found --hold {text}, but {name} is held already: give one")
         try:
             values[name] = float(value)
         except ValueError:

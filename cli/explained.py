@@ -137,9 +137,9 @@ class Bins:
         from tfbind.labels import labels_first
 
         with reading(self.file, what="BED") as (stream, _):
-            yield from map(
-                self.check, labels_first(IntervalReader(stream, self.name), self.name, task)
-            )
+            reader = IntervalReader(stream, self.name)
+            labelled = labels_first(reader, self.name, task, self.contract.tasks)
+            yield from map(self.check, labelled)
 
 
 @contextmanager
@@ -164,6 +164,7 @@ def bins_of(
     given = signal_files(signal)
     files = wanted_signals(contract, given, quiet)
     others = wanted_files(contract, channel, expression, quiet=quiet)
+    tell_unused(contract, cell, quiet=quiet)
     with ExitStack() as stack:
         file = str(stack.enter_context(on_disk(bed))) if twice else bed
         sources = open_sources(fasta, files, alias, chr_prefix, cell or default_cell(given), others)
@@ -175,6 +176,12 @@ def bins_of(
         say(f"{check.skipped:,} bins skipped on contigs without signal", quiet=quiet)
     if check.zeroed:
         say(f"{check.zeroed:,} bins with a signal of 0 for want of a contig", quiet=quiet)
+
+
+def tell_unused(contract: "Contract", cell: str | None, *, quiet: bool) -> None:
+    """Say that a cell type was named to a network that asks for none."""
+    if cell is not None and not contract.wants_cell:
+        say("the model does not use the cell type", quiet=quiet)
 
 
 def opened(path: str, threads: int | None) -> "Network":
@@ -211,7 +218,7 @@ def method_of(
 
 def reference_of(asked: Asked, bins: Bins, *, quiet: bool) -> "Reference":
     """Make the reference that is asked for."""
-    from tfbind.interpret.references import Reference, background, zeros
+    from tfbind.interpret.references import Reference, background, nothing, zeros
 
     if asked.shuffles is not None:
         return Reference("shuffles", shuffles=asked.shuffles, seed=asked.seed)
@@ -221,7 +228,7 @@ def reference_of(asked: Asked, bins: Bins, *, quiet: bool) -> "Reference":
         return zeros()
     shares = _counted(bins, quiet=quiet)
     if shares is None:  # no bins, which are explained all the same
-        return zeros()
+        return nothing()
     shown = ",".join(f"{share:.4f}" for share in shares)
     say(f"background, counted under the windows: --frequencies {shown}", quiet=quiet)
     return background([float(one) for one in shown.split(",")])

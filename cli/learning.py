@@ -46,6 +46,9 @@ class Material:
         """Say what each part holds."""
         say(summary("training", self.training), quiet=quiet)
         say(summary("validation", self.validation), quiet=quiet)
+        if left := self._left_out():
+            shown = ", ".join(left)
+            say(f"--tasks leaves out {shown}: bins of that class count as background", quiet=quiet)
         held_out = self.validation.tiles if self.regions else 0
         dropped = sum(map(len, self.files)) - self.training.tiles - held_out
         for name in self._unmeasured():
@@ -56,6 +59,14 @@ class Material:
             )
         if dropped:
             say(f"{dropped} tiles near the edge of a held-out region are in neither", quiet=quiet)
+
+    def _left_out(self) -> "list[str]":
+        """Name the classes that are not learnt; of bins with strands they exclude each other."""
+        from tfbind.tilesets import tasks_of
+
+        if not self.training.stranded:
+            return []
+        return [name for name in tasks_of(self.files) if name not in self.training.tasks]
 
     def _unmeasured(self) -> "list[str]":
         """Name the experiments that cannot be measured, if others can."""

@@ -88,6 +88,7 @@ def test_contributions_sum_to_the_difference_in_each_of_a_thousand_windows(
 def test_no_bins_give_no_track(tfbind: Tfbind, trained: Trained) -> None:
     text = explain(tfbind, trained, "attribute", trained.keras, "--threads", "1").decode()
     assert [line[0] for line in text.splitlines()] == ["#"]
+    assert "\treference=none\t" in text
 
 
 def test_the_rows_of_no_bins_have_their_shapes(

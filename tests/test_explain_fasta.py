@@ -105,10 +105,13 @@ def test_wrong_requests(tfbind: Tfbind, data: Path, tmp_path: Path) -> None:
     assert "has no column 4" in said(tfbind(*command, stdin=f"{place}\n"))
     beside = f"{place}\tB\nchrX\t48000100\t48000300\tU\nchrX\t48000200\t48000400\tU\n"
     told = tfbind(*command[:-1], tmp_path / "y", stdin=beside).stderr.decode()
-    assert "1 sequences of 2 bins labelled U; left out 1 that share bases with primary ones" in told
+    assert (
+        "1 sequence(s) of 2 bin(s) labelled U; left out 1 that share bases with primary ones"
+        in told
+    )
     other = f"{place}\tB\nchrX\t48000000\t48000200\tU\n"
     message = said(tfbind(*command, stdin=other))
-    assert "leaves 0 sequences of 1 bins labelled U; left out 1 that share" in message
+    assert "leaves 0 sequence(s) of 1 bin(s) labelled U; left out 1 that share" in message
     other = f"{place}\tB\nchrX\t48001000\t48001300\tU\n"
     assert "line 2: found a bin of 300 bp, expected 200 bp" in said(tfbind(*command, stdin=other))
     ok(tfbind(*command, "--window", "100", stdin=other))

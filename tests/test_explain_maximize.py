@@ -209,6 +209,27 @@ def test_command(tfbind: Tfbind, small: Path, tmp_path: Path) -> None:
     assert len(motif) == 60
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--hold", "dnase=2", "--hold", "dnase=3"), "but dnase is held already: give one"),
+        (("--show", "-20:20"), "--show is of the picture and the motif: give --plot or --meme"),
+        (("--percentile", "50"), "--percentile is of the picture and the motif"),
+        (("--mark", "-20:20", "--meme", "x.meme"), "--mark is of the picture: give --plot"),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(
+    tfbind: Tfbind, small: Path, options: tuple[str, ...], words: str
+) -> None:
+    assert words in said(tfbind("explain", "maximize", small, *options), 2)
+
+
+def test_a_cell_type_that_the_network_does_not_know_of_is_told(tfbind: Tfbind, small: Path) -> None:
+    done = tfbind("explain", "maximize", small, "--steps", "2", "--cell", "K562")
+    assert "the model does not use the cell type" in done.stderr.decode()
+    ok(done)
+
+
 def test_bins_say_what_is_held(tfbind: Tfbind, sources_env: dict[str, str], small: Path) -> None:
     bins = "chrX\t48500000\t48500200\n"
     command: list[str | Path] = [
@@ -217,15 +238,15 @@ def test_bins_say_what_is_held(tfbind: Tfbind, sources_env: dict[str, str], smal
         small,
         "--steps",
         "2",
-        "--show",
-        "-5:5",
     ]
     done = tfbind(*command, "--bins", "-", stdin=bins, env=sources_env)
     assert len(ok(done).splitlines()) == 1001
     done = tfbind(*command, "--bins", "-", "--hold", "dnase=1", stdin=bins, env=sources_env)
     assert "give one" in said(done, 2)
     assert "expected FROM:TO" in said(tfbind(*command, "--mark", "5:1"), 2)
-    assert "outside of the window" in said(tfbind(*command[:-1], "600:700"), 2)
+    assert "outside of the window" in said(
+        tfbind(*command, "--plot", "x.png", "--show", "600:700"), 2
+    )
     assert "expected NAME=VALUE" in said(tfbind(*command, "--hold", "dnase"), 2)
 
 

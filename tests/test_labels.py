@@ -22,6 +22,7 @@ from tfbind.labels import (
     column_names,
     label_codes,
     labelled_header,
+    labels_first,
     letters,
     read_peaks,
 )
@@ -309,3 +310,23 @@ def test_header_lines_name_the_columns() -> None:
     assert labelled_header(reader.header, 4, ["B"]) == ["#run 7", "#contig\tstart\tend\tA\tB"]
     assert labelled_header(["#run 7"], 3, []) == ["#run 7"]
     assert isinstance(intervals(b"c\t0\t9\tU\n").extra[0], pa.Array)
+
+
+def first_labels(names: str, row: str, task: str) -> list[bytes]:
+    text = f"#contig\tstart\tend\t{names}\nc\t0\t9\t{row}\n"
+    reader = IntervalReader(BytesIO(text.encode()), "test")
+    (batch,) = labels_first(reader, "test", task, ["CTCF", "MAX"])
+    (values,) = batch.extra
+    found: list[bytes] = values.to_pylist()
+    return found
+
+
+def test_labels_are_those_of_the_task() -> None:
+    assert first_labels("MAX\tCTCF", "U\tB", "CTCF") == [b"B"]
+    assert first_labels("label", "B", "CTCF") == [b"B"]
+    with pytest.raises(InputError, match="has labels of MAX in column 4, expected those of CTCF"):
+        first_labels("MAX", "B", "CTCF")
+    with pytest.raises(InputError, match="names 2 columns CTCF"):
+        first_labels("CTCF\tCTCF", "B\tU", "CTCF")
+    with pytest.raises(InputError, match="none is known to be of CTCF: they are A, C"):
+        first_labels("A\tC", "B\tU", "CTCF")

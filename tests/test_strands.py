@@ -220,7 +220,7 @@ def test_tracks_stand_on_the_central_base_of_each_strand(
 
 
 def test_what_goes_wrong_with_strands_is_told(
-    tfbind: Tfbind, data: Path, start_sites: Path, trained_plainly: Path
+    tfbind: Tfbind, data: Path, start_sites: Path, trained_plainly: Path, tmp_path: Path
 ) -> None:
     genome, model = data / "hg19.chrX_cut.fa.gz", start_sites / "tss.onnx"
     where = ("--region", "chrX:48000001-48000300", "--stride", "1")
@@ -233,6 +233,10 @@ def test_what_goes_wrong_with_strands_is_told(
     message = said(tfbind("export", start_sites / "tss.keras", "--both-strands", "-o", "x.onnx"))
     assert "--both-strands has no meaning" in message
     tiles = start_sites / "tss.tiles"
+    alone = ("train", tiles, "--arch", "tss", "--tasks", "sharp", "--epochs", "1")
+    done = tfbind(*alone, "-o", tmp_path / "x.keras")
+    ok(done)
+    assert "leaves out broad: bins of that class count as background" in done.stderr.decode()
     message = said(tfbind("train", tiles, trained_plainly, "--arch", "tss", "-o", "x.keras"))
     assert "holds bins with no strands, but" in message
 

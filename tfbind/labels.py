@@ -294,7 +294,9 @@ def column_names(header: Sequence[str], columns: int) -> list[str] | None:
     return None
 
 
-def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> Iterator[Intervals]:
+def labels_first(
+    reader: IntervalReader, path: str | Path, task: str | None, others: Sequence[str] = ()
+) -> Iterator[Intervals]:
     """Read intervals whose fourth column is the label of a task.
 
     Parameters
@@ -305,6 +307,8 @@ def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> 
     task : str or None
         Where a header line gives a column this name, the labels are taken from there, and the
         other columns behind the third are dropped; else they are in the fourth.
+    others : sequence of str, optional
+        Tasks of which they may not be.
 
     Yields
     ------
@@ -313,7 +317,8 @@ def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> 
     Raises
     ------
     InputError
-        If there are several columns of labels and none has this name.
+        If there are several columns of labels and none has this name, or the fourth has the name of
+        another task.
     """
     column: int | None = None
     for batch in reader:
@@ -322,6 +327,10 @@ def labels_first(reader: IntervalReader, path: str | Path, task: str | None) -> 
             if names.count(str(task)) > 1:
                 raise InputError(f"names {names.count(str(task))} columns {task}", path=path)
             column = names.index(task) if task in names else 0
+            if task not in names and names and names[0] in others:
+                raise InputError(
+                    f"has labels of {names[0]} in column 4, expected those of {task}", path=path
+                )
             if task not in names and _are_labels(batch.extra[1:2]):
                 shown = "no header line names them" if not names else f"they are {', '.join(names)}"
                 raise InputError(

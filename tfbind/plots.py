@@ -22,6 +22,9 @@ RAREST = 1e-5
 """The share of bound bins that a logarithmic axis begins with."""
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
+MARKS = (ORANGE, "#009e73", "#cc79a7")
+"""Of stretches that are marked, in turn (Okabe and Ito 2008)."""
+
 DATELESS = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]

@@ -154,7 +154,8 @@ class Ground:
         """Draw windows, each place and strand once and as likely as any other.
 
         Their central bases lie at least some base pairs from all peaks, whatever the strand, and
-        all their bases are known.
+        all their bases are known. A central base is one that fits both strands: of a region with
+        windows of even size each strand lacks one place, at an end.
 
         Parameters
         ----------

@@ -99,7 +99,7 @@ class Attributor:
         self._reference = reference
         self._absolute = method == "gradient"
         weights = weights_of(parts.mark, parts.body.output.shape[-1], contract.tasks, task)
-        shared = reference.kind == "flat"
+        shared = reference.kind != "shuffles"
         if method == "deeplift":
             self._multipliers = deeplift(
                 with_rules(parts.body, shared=shared), weights, shared=shared
@@ -132,7 +132,7 @@ class Attributor:
         """
         given = self._entering(prepared)
         weighed = np.asarray(weights, np.float32)
-        if self._reference.kind == "flat":
+        if self._reference.kind != "shuffles":
             references = [flat(entrance, self._reference) for entrance in self.entrances]
             return self._attributed(given, references, weighed)
         return _mean(

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfbind.interpret.average import Profile, inside, positions
-from tfbind.plots import BLUE, GREY, ORANGE, figure_of
+from tfbind.plots import BLUE, GREY, MARKS, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-COLOURS = (ORANGE, "#009e73", "#cc79a7")
-"""Of marks, in turn (Okabe and Ito 2008)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def draw_profiles(
             axes.plot(places, profile.mean, color=BLUE, linewidth=1.4, label="mean contribution")
             axes.axhline(0, color=GREY, linewidth=0.8)
             axes.axvline(-0.5, color=GREY, linewidth=0.8, linestyle="--")
-            for mark, colour in zip(marks, cycle(COLOURS), strict=False):
+            for mark, colour in zip(marks, cycle(MARKS), strict=False):
                 own = profile.mean[inside(len(profile.mean), mark.region)]
                 first, last = mark.region
                 share = f"{mark.name}, {first} to {last - 1} bp: mean {own.mean():.2g} a base"

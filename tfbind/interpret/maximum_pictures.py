@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,10 @@ import numpy.typing as npt
 from tfbind.interpret.logos import COLOURS, draw_logo
 from tfbind.interpret.profiles import Span, thresholded
 from tfbind.motifs import LETTERS
-from tfbind.plots import BLUE, GREY, figure_of
+from tfbind.plots import BLUE, GREY, MARKS, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-RED = "#cc3311"
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,10 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
     )
     axes.plot(shown.positions, heights, color=BLUE, linewidth=0.9, label="mean")
     near = shown.near.start - 0.5, shown.near.end - 0.5
-    axes.axvspan(*near, color=BLUE, alpha=0.12, linewidth=0, label="drawn below")
-    for (start, end), name in shown.marks:
+    axes.axvspan(*near, facecolor="none", edgecolor=BLUE, linestyle="--", label="drawn below")
+    for ((start, end), name), colour in zip(shown.marks, cycle(MARKS), strict=False):
         told = f"{name}, {start:+d} to {end - 1:+d} bp"
-        axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, label=told)
+        axes.axvspan(start - 0.5, end - 0.5, color=colour, alpha=0.15, linewidth=0, label=told)
     axes.set_ylabel("highest base")
     axes.set_title(
         f"The whole window: mean over the starts of each position's highest base; below percentile "
@@ -115,7 +114,8 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
         fontsize=10,
     )
     axes.margins(y=0.15)
-    axes.legend(loc="upper right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+    # Below the axes and their label, as the curve may be anywhere inside.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=5, fontsize=9, frameon=False)
 
 
 def _inside(shown: Shown) -> npt.NDArray[np.bool_]:
@@ -152,7 +152,7 @@ def _spread(axes: "Axes", shown: Shown) -> None:
 
 def _mark(axes: "Axes", marks: Sequence[tuple[Span, str]]) -> None:
     low, high = axes.get_xlim()
-    for (start, end), _ in marks:
+    for ((start, end), _), colour in zip(marks, cycle(MARKS), strict=False):
         if start < high and end > low:
-            axes.axvspan(start - 0.5, end - 0.5, color=RED, alpha=0.15, linewidth=0, zorder=0)
+            axes.axvspan(start - 0.5, end - 0.5, color=colour, alpha=0.15, linewidth=0, zorder=-1)
     axes.set_xlim(low, high)

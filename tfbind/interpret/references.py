@@ -25,15 +25,16 @@ class Reference:
 
     Attributes
     ----------
-    kind : 'flat' or 'shuffles'
-        flat: the same row at every base; shuffles: of each window's own bases.
+    kind : 'flat', 'shuffles' or 'none'
+        flat: the same row at every base; shuffles: of each window's own bases; none: there were no
+        windows to count bases in, nor are there any to explain.
     row : tuple of float
         Of a flat reference: A, C, G, T.
     shuffles, seed : int
         How many, over which contributions are averaged.
     """
 
-    kind: Literal["flat", "shuffles"]
+    kind: Literal["flat", "shuffles", "none"]
     row: tuple[float, ...] = (0.0,) * BASES
     shuffles: int = 1
     seed: int = 1
@@ -42,6 +43,8 @@ class Reference:
         """Say what it is, as the options that ask for it do."""
         if self.kind == "shuffles":
             return f"shuffles:{self.shuffles},seed:{self.seed}"
+        if self.kind == "none":
+            return "none"
         shares = ",".join(f"{one:g}" for one in self.row)
         return f"frequencies:{shares}" if any(self.row) else "zeros"
 
@@ -64,6 +67,11 @@ def background(frequencies: Sequence[float]) -> Reference:
 def zeros() -> Reference:
     """Take no base at all, at every base."""
     return Reference("flat")
+
+
+def nothing() -> Reference:
+    """Take none, where there are no windows."""
+    return Reference("none")
 
 
 def counted(codes: Iterable[Codes]) -> npt.NDArray[np.int64]:
