@@ -1,6 +1,5 @@
 """Windows of labelled bins for the commands of `tfbind explain`, and what is told of them."""
 
-import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -108,15 +107,14 @@ def with_label(batch: "Intervals", label: str, others: dict[str, None]) -> "npt.
     return chosen
 
 
-_STRETCH = re.compile(r"([+-]?\d+):([+-]?\d+)")
-
-
 def stretch_in(option: str, text: str) -> tuple[int, int]:
     """Read FROM:TO, both ends included; give the first position and the one behind the last."""
-    found = _STRETCH.fullmatch(text.strip())
-    if found is None or int(found[1]) > int(found[2]):
+    from tfbind.regions import parse_stretch
+
+    found = parse_stretch(text)
+    if found is None:
         raise typer.BadParameter(f"found {option} {text}, expected FROM:TO in bp, such as -35:-20")
-    return int(found[1]), int(found[2]) + 1
+    return found
 
 
 def inside(option: str, stretch: tuple[int, int], window: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ FARTHEST = np.iinfo(np.int64).max
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+"
 _REGION = re.compile(rf"(?P<contig>.+?):(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER})?)?")
+_STRETCH = re.compile(r"([+-]?\d+):([+-]?\d+)")
 _LIST_ITEM = re.compile(rf"[^,]+?:(?:{_NUMBER})(?:-(?:{_NUMBER})?)?(?=,|$)|[^,]+")
 
 
@@ -67,6 +68,24 @@ def parse_regions(texts: Iterable[str], known: Iterable[str] = ()) -> list[Regio
         for item in ([text] if text in names else _LIST_ITEM.findall(text))
         if item.strip()
     ]
+
+
+def parse_stretch(text: str) -> tuple[int, int] | None:
+    """Read `from:to`, base pairs from the centre of a window, both ends included.
+
+    Returns
+    -------
+    (int, int) or None
+        The first position, and the one behind the last; None where the text is no such stretch.
+
+    Examples
+    --------
+    >>> parse_stretch("-35:-20"), parse_stretch("5:4")
+    ((-35, -19), None)
+    """
+    match = _STRETCH.fullmatch(text.strip())
+    first, last = map(int, match.groups()) if match else (1, 0)
+    return (first, last + 1) if first <= last else None
 
 
 def refuse_beyond(region: Region, sizes: Mapping[str, int]) -> None:

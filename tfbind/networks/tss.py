@@ -4,7 +4,6 @@ Positions are those of the window's bases along its strand: 0 is base n // 2 of 
 the start site may be; what lies before it is negative.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,8 +17,7 @@ from tfbind.networks.entries import Entry, entries
 from tfbind.networks.heads import CONVOLUTION, exclusive
 from tfbind.networks.ranges import ranged
 from tfbind.networks.rows import Rows
-
-_STRETCH = re.compile(r"([+-]?\d+):([+-]?\d+)")
+from tfbind.regions import parse_stretch
 
 Layer = Callable[[Any], Any]
 
@@ -144,14 +142,13 @@ def stretches(text: str, window: int) -> list[tuple[int, int]]:
     found = []
     centre = window // 2
     for part in text.split(","):
-        match = _STRETCH.fullmatch(part.strip())
-        first, last = map(int, match.groups()) if match else (1, 0)
-        if not -centre <= first <= last < window - centre:
+        stretch = parse_stretch(part)
+        if stretch is None or stretch[0] < -centre or stretch[1] > window - centre:
             raise RequestError(
                 f"found keep = {part.strip()!r}, expected FROM:TO between {-centre} and "
                 f"{window - centre - 1}, in base pairs from the centre, such as -35:-20"
             )
-        found.append((centre + first, centre + last + 1))
+        found.append((centre + stretch[0], centre + stretch[1]))
     return found
 
 
