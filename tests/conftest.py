@@ -35,6 +35,24 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"COLUMNS": "100"} | dict(extra or {})
 
 
+def _seed() -> None:
+    """Let networks begin with the same weights in each run, where there are any."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _seeded_module() -> None:
+    """Seed what a module's fixtures build."""
+    _seed()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Seed what a test builds, whichever tests ran before."""
+    _seed()
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Find the folder of example data."""
