@@ -181,9 +181,9 @@ def maximize(
     require_extra()
     refuse_same(output, meme, plot)
     for path in (output, meme):
-        if path:
+        if path is not None:
             refuse_existing(path, force=force)
-    if plot:
+    if plot is not None:
         check_picture("--plot", plot, force=force)
     marks = [(Span(*where), name) for where, name in marks_in(mark)]
     wanted = None if show is None else Span(*stretch_in("--show", show))
@@ -231,10 +231,10 @@ def maximize(
     shown = _shown(rows, percentile, wanted, marks)
     title = f"{Path(model).name}, output {chosen}{told}\n{_how(ascent, len(rows), len(networks))}"
     with ExitStack() as stack:
-        if plot:
+        if plot is not None:
             target = stack.enter_context(replacing(plot, force=force))
             draw_maximum(shown, target, kind=kind_of(plot), title=title)
-        if meme:
+        if meme is not None:
             stack.enter_context(writing(meme, force=force)).write(_motif(shown, chosen).encode())
         stack.enter_context(writing(output, force=force)).write(_table(shown).encode())
 

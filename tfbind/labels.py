@@ -295,7 +295,7 @@ def column_names(header: Sequence[str], columns: int) -> list[str] | None:
 
 
 def labels_first(
-    reader: IntervalReader, path: str | Path, task: str | None, others: Sequence[str] = ()
+    reader: IntervalReader, path: str | Path, task: str | None, tasks: Sequence[str] = ()
 ) -> Iterator[Intervals]:
     """Read intervals whose fourth column is the label of a task.
 
@@ -307,8 +307,8 @@ def labels_first(
     task : str or None
         Where a header line gives a column this name, the labels are taken from there, and the
         other columns behind the third are dropped; else they are in the fourth.
-    others : sequence of str, optional
-        Tasks of which they may not be.
+    tasks : sequence of str, optional
+        All tasks of the network; of those but `task` the labels may not be.
 
     Yields
     ------
@@ -327,9 +327,11 @@ def labels_first(
             if names.count(str(task)) > 1:
                 raise InputError(f"names {names.count(str(task))} columns {task}", path=path)
             column = names.index(task) if task in names else 0
-            if task not in names and names and names[0] in others:
+            if task is not None and task not in names and names and names[0] in tasks:
                 raise InputError(
-                    f"has labels of {names[0]} in column 4, expected those of {task}", path=path
+                    f"has labels of {names[0]} in column 4, expected those of {task}; name the "
+                    "column by the task in the header line, if they are",
+                    path=path,
                 )
             if task not in names and _are_labels(batch.extra[1:2]):
                 shown = "no header line names them" if not names else f"they are {', '.join(names)}"

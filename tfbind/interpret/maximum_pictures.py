@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+LEGEND = 190
+"""Letters of a legend that are as wide as the picture."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """What of a maximum is drawn.
@@ -114,8 +118,12 @@ def _along_window(axes: "Axes", shown: Shown) -> None:
         fontsize=10,
     )
     axes.margins(y=0.15)
-    # Below the axes and their label, as the curve may be anywhere inside.
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=5, fontsize=9, frameon=False)
+    # Below the axes and their label, as the curve may be anywhere inside, in as many columns as
+    # the longest name leaves room for.
+    longest = max(map(len, axes.get_legend_handles_labels()[1]))
+    columns = max(1, min(5, LEGEND // (longest + 6)))
+    below = (0.5, -0.24)
+    axes.legend(loc="upper center", bbox_to_anchor=below, ncols=columns, fontsize=9, frameon=False)
 
 
 def _inside(shown: Shown) -> npt.NDArray[np.bool_]:
